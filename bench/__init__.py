@@ -1,0 +1,1 @@
+"""Load and speed: the measurements that docs/performance.md reports."""

@@ -1,0 +1,1 @@
+"""The clock: it only knocks; the database knows what is due."""

@@ -1,0 +1,1 @@
+"""FitSync: one real-time server for personal-training businesses and their community."""

@@ -1,0 +1,1 @@
+"""Things outside the process, one `noun_backend.py` each."""

@@ -1,0 +1,152 @@
+"""The one file that knows everybody: `build` ties a server together, `run` keeps it up."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import zoneinfo
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import structlog
+from aiohttp import web
+
+from server import catalogue
+from server.adapters import bus_redis
+from server.adapters.bus_alone import AloneBus
+from server.adapters.bus_redis import RedisBus
+from server.adapters.passwords_argon2 import ArgonPasswords
+from server.core import db
+from server.core.actor import Actor
+from server.core.config import Config
+from server.core.db import Database
+from server.core.outbox import Relay
+from server.core.tokens import Tokens
+from server.demo import DEMO_PEOPLE, is_loaded
+from server.domain.identity import actions as identity
+from server.effects import EFFECTS
+from server.handlers import documents, health, page
+from server.handlers.auth import authenticate
+from server.handlers.gateway import gateway
+from server.handlers.http import SERVICES, Services
+from server.realtime.hub import Hub
+from server.realtime.live import LiveHub
+from server.realtime.presence import Presence
+from server.realtime.session import PRESENCE_CHANGED
+from server.realtime.sockets import Sockets
+from server.realtime.typing import Typing
+from server.world import TheWorld
+
+log = structlog.get_logger(__name__)
+
+SHUTDOWN_SECONDS = 3
+
+
+@asynccontextmanager
+async def build(config: Config) -> AsyncIterator[web.Application]:
+    """Tie a server together and let it go again when the block ends."""
+    zoneinfo.reset_tzpath(to=[])  # the tzdata package: a machine's own zones are often old
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(db.connected(config.database_url, size=config.database_pool))
+        tasks = await stack.enter_async_context(owned_tasks())
+        instance = secrets.token_bytes(16)
+        bus: RedisBus | AloneBus = AloneBus()
+        if config.redis_url:
+            client = await stack.enter_async_context(bus_redis.connected(config.redis_url))
+            bus = RedisBus(client, instance, config.secret_keys[0])
+        tokens = Tokens(config.secret_keys)
+        hub = Hub(bus)
+        sockets = Sockets(
+            database=database,
+            tokens=tokens,
+            hub=hub,
+            namespaces=catalogue.NAMESPACES,
+            allowed_origins=config.allowed_origins,
+            max_frame_bytes=config.max_frame_bytes,
+        )
+        presence = Presence(hub, instance.hex(), PRESENCE_CHANGED, last_seen_recorder(database))
+        live = LiveHub(hub, Typing(hub), presence, sockets)
+        relay = Relay(database, TheWorld(database, live, bus), EFFECTS)
+        passwords = ArgonPasswords()
+        stack.callback(passwords.close)
+
+        app = web.Application(middlewares=[gateway], client_max_size=config.max_body_bytes)
+        app[SERVICES] = Services(database, tokens, passwords, config.trainer_registration)
+        for routes in catalogue.ROUTES:
+            routes.mount(app, authenticate)
+        health.mount(app, {"postgres": database.is_alive})
+        documents.mount(app, catalogue.openapi_document(), catalogue.asyncapi_document(), catalogue.error_cases())
+        page.mount(app, DEMO_PEOPLE if await is_loaded(database) else ())
+        sockets.mount(app, live)
+
+        if isinstance(bus, RedisBus):
+            tasks.start(bus.run_publisher())
+            listening = asyncio.Event()
+            tasks.start(bus.run_listener(hub.receive, listening))
+            await listening_or_late(listening)
+        tasks.start(relay.run())
+        tasks.start(presence.run())
+        app.on_shutdown.append(lambda _: sockets.close_all())
+        yield app
+
+
+def last_seen_recorder(database: Database) -> Any:
+    """Return how presence remembers when somebody was last online."""
+
+    async def record(user_id: UUID) -> None:
+        async with database.begin(Actor(user_id)) as tx:
+            await identity.record_last_seen(tx)
+
+    return record
+
+
+class Tasks:
+    """Background work with an owner. A task that ends by itself takes the process down: it should never."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._running: list[asyncio.Task[None]] = []
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._running.append(self._group.create_task(work))
+
+    def stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+
+
+@asynccontextmanager
+async def owned_tasks() -> AsyncIterator[Tasks]:
+    """Own background tasks for the length of a block, and wait for their end."""
+    async with asyncio.TaskGroup() as group:
+        tasks = Tasks(group)
+        try:
+            yield tasks
+        finally:
+            tasks.stop()
+
+
+async def listening_or_late(listening: asyncio.Event) -> None:
+    """Wait a moment for Redis before the first client is let in; without it we start all the same."""
+    try:
+        async with asyncio.timeout(2):
+            await listening.wait()
+    except TimeoutError:
+        log.warning("bus_not_ready")
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve an application for the length of a block; yields the port."""
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, keepalive_timeout=20, shutdown_timeout=SHUTDOWN_SECONDS
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=False)
+        await site.start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

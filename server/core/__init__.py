@@ -1,0 +1,1 @@
+"""Machinery every area uses; it knows no area."""

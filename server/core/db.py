@@ -1,0 +1,213 @@
+"""PostgreSQL: the pool, and the Tx that every action receives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from server.core import clock
+from server.core.actor import Actor
+from server.core.errors import UNAVAILABLE, DomainError
+from server.core.events import Event, name_of
+from server.core.ids import NOBODY, new_id
+from server.core.queries import Query, QueryFile
+
+T = TypeVar("T")
+AfterCommit = Callable[[list[tuple[UUID, Event]], bool], Awaitable[None]]
+
+ACQUIRE_SECONDS = 1.0
+STATEMENT_SECONDS = 2
+_GONE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+)
+
+outbox = QueryFile("outbox")
+
+
+class Tx:
+    """Who asks (`me`), when (`now`), and the one transaction the work happens in."""
+
+    def __init__(self, me: Actor, now: datetime, connection: Any) -> None:
+        self.me = me
+        self.now = now
+        self._connection = connection
+        self.journaled: list[tuple[UUID, Event]] = []
+        self.queued = False
+
+    async def one(
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+    ) -> T:
+        """Return the query's only row. `raises` turns the name of a violated constraint into our error."""
+        row = await self.maybe(type_, query, raises=raises, **arguments)
+        if row is None:
+            raise LookupError(f"{query.name} returned no row")
+        return row
+
+    async def maybe(
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+    ) -> T | None:
+        """Return the query's row, or None when there is none."""
+        try:
+            row = await self._connection.fetchrow(query.text, *query.arguments(arguments))
+        except asyncpg.IntegrityConstraintViolationError as violation:
+            known = (raises or {}).get(violation.constraint_name or "")
+            if known is None:
+                raise
+            raise known from violation
+        return None if row is None else msgspec.convert(dict(row), type_)
+
+    async def many(self, type_: type[T], query: Query, /, **arguments: Any) -> list[T]:
+        """Return all rows of the query."""
+        rows = await self._connection.fetch(query.text, *query.arguments(arguments))
+        return [msgspec.convert(dict(row), type_) for row in rows]
+
+    async def run(self, query: Query, /, **arguments: Any) -> None:
+        """Run a statement whose rows nobody needs."""
+        await self._connection.execute(query.text, *query.arguments(arguments))
+
+    async def emit(self, event: Event) -> None:
+        """Record a fact. Its effects (server/effects.py) run once this transaction is committed."""
+        event_id = new_id()
+        if event.journal is not None:
+            self.journaled.append((event_id, event))
+            return
+        self.queued = True
+        fact = msgspec.to_builtins(event)
+        del fact["type"]
+        await self.run(
+            outbox.insert_event,
+            id=event_id,
+            type=name_of(event),
+            occurred_at=self.now,
+            actor_id=None if self.me.id == NOBODY else self.me.id,
+            gym_id=self.me.gym_id,
+            data=fact,
+        )
+
+
+class Database:
+    """The pool. `begin` opens the one transaction of a piece of work; `read` and `snapshot` only look.
+
+    When PostgreSQL cannot be reached, or an answer takes too long, all three raise `unavailable`.
+    """
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+        self.after_commit: AfterCommit | None = None
+
+    @asynccontextmanager
+    async def begin(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
+        """One read-write transaction: committed when the block ends, undone when it raises.
+
+        A DomainError that `stands` is the exception: the work is kept and the asker is refused all the same.
+        """
+        refused: DomainError | None = None
+        async with self._connection() as connection:
+            tx = Tx(me, now or clock.now(), connection)
+            async with connection.transaction():
+                try:
+                    yield tx
+                except DomainError as error:
+                    if not error.stands:
+                        raise
+                    refused = error
+        if self.after_commit and (tx.journaled or tx.queued):
+            await self.after_commit(tx.journaled, tx.queued)
+        if refused is not None:
+            raise refused
+
+    @asynccontextmanager
+    async def read(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
+        """Queries that need no common snapshot; each is its own transaction."""
+        async with self._connection() as connection:
+            yield Tx(me, now or clock.now(), connection)
+
+    @asynccontextmanager
+    async def snapshot(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
+        """Several queries that all see the same moment."""
+        async with self._connection() as connection:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield Tx(me, now or clock.now(), connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+        except _GONE as gone:
+            raise DomainError(UNAVAILABLE, retry_after=timedelta(seconds=1)) from gone
+
+    async def is_alive(self) -> bool:
+        """Whether PostgreSQL answers within the acquire deadline."""
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS), self._pool.acquire() as connection:
+                return bool(await connection.fetchval("SELECT true"))
+        except _GONE:
+            return False
+
+
+def connected(database_url: str, *, size: int) -> AbstractAsyncContextManager[Database]:
+    """Open a pool of `size` connections for the length of a block."""
+    return _connected(database_url, size)
+
+
+@asynccontextmanager
+async def _connected(database_url: str, size: int) -> AsyncIterator[Database]:
+    pool = await asyncpg.create_pool(
+        database_url,
+        min_size=min(2, size),
+        max_size=size,
+        init=_prepare,
+        reset=_keep,
+        timeout=5,
+        command_timeout=STATEMENT_SECONDS + 1,
+        server_settings={
+            "application_name": "fitsync",
+            "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "idle_in_transaction_session_timeout": "5s",
+        },
+    )
+    try:
+        yield Database(pool)
+    finally:
+        try:
+            async with asyncio.timeout(5):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb
+    )
+
+
+async def _keep(_: Any) -> None:
+    """Skip asyncpg's reset (100–250 µs a query): we use only SET LOCAL and transaction-level locks."""
+
+
+_JSONB_VERSION: Literal[b"\x01"] = b"\x01"
+
+
+def _encode_jsonb(value: object) -> bytes:
+    return _JSONB_VERSION + msgspec.json.encode(value)
+
+
+def _decode_jsonb(raw: bytes) -> object:
+    return msgspec.json.decode(raw[1:])

@@ -1,0 +1,87 @@
+"""What actions and effects may ask of the outside; adapters and the socket engine answer."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+from server.core.actor import SYSTEM, Actor
+from server.core.events import EventEnvelope
+
+if TYPE_CHECKING:
+    from server.core.db import Tx
+
+
+class Passwords(Protocol):
+    """Slow one-way hashing, off the event loop."""
+
+    async def hash(self, password: str) -> str: ...
+
+    async def matches(self, password_hash: str | None, password: str) -> bool:
+        """Compare. Without a hash it takes as long and says no, so that nobody learns which addresses exist."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """Something that connected people are told: its namespace, its name and the type of its data."""
+
+    namespace: str
+    name: str
+    data: Any
+    sequenced: bool
+    summary: str
+
+
+class Live(Protocol):
+    """Tell connected people, on every instance. A hint: the database is the truth."""
+
+    def tell(self, topic: str, event: LiveEvent, data: object, *, at: datetime, seq: int | None = None) -> None:
+        """Send one event to everybody who hears a topic."""
+        ...
+
+    def join(self, user_id: UUID, topic: str) -> None:
+        """Let every open connection of a person hear a topic from now on."""
+        ...
+
+    def set_typing(self, conversation_id: UUID, user_id: UUID, typing: bool) -> None:
+        """Say that a person types, or does not any more."""
+        ...
+
+    def close(self, session_id: UUID, user_id: UUID, code: str) -> None:
+        """Close every connection of a person's sign-in session."""
+        ...
+
+
+class Bus(Protocol):
+    """Carries messages between instances. At most once: what is lost heals by seq."""
+
+    def publish(self, message: bytes) -> None:
+        """Hand a message to all other instances; never waits."""
+        ...
+
+    def announce(self, channel: str, message: bytes) -> None:
+        """Let other programs hear a fact on a channel of its own; never waits."""
+        ...
+
+
+class World(Protocol):
+    """What an effect may use."""
+
+    @property
+    def live(self) -> Live: ...
+
+    def begin(self, me: Actor = SYSTEM) -> AbstractAsyncContextManager[Tx]:
+        """Open a transaction in which an effect writes."""
+        ...
+
+    def read(self, user_id: UUID) -> AbstractAsyncContextManager[Tx]:
+        """Look as somebody would who is signed in."""
+        ...
+
+    def publish(self, event: EventEnvelope) -> None:
+        """Let other programs hear a fact on the Redis channel of its name."""
+        ...

@@ -1,0 +1,1 @@
+"""REST: one file per area, on the typed routes of http.py."""

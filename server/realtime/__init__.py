@@ -1,0 +1,1 @@
+"""Sockets: what clients may say and what clients are told."""

@@ -1,0 +1,55 @@
+"""Everything live in one place: the hub, who types, who is there. The `Live` port."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from server.core import clock
+from server.core.ports import LiveEvent
+from server.realtime import session
+from server.realtime.hub import Close, Hub, Join
+from server.realtime.presence import Presence
+from server.realtime.typing import Typing
+
+
+class Closer(Protocol):
+    """What can close a connection."""
+
+    def close(self, connection_id: str) -> None: ...
+
+
+class LiveHub:
+    """Tells connected people, on every instance."""
+
+    def __init__(self, hub: Hub, typing: Typing, presence: Presence, closer: Closer) -> None:
+        self.hub = hub
+        self.typing = typing
+        self.presence = presence
+        self._closer = closer
+        hub.on(Close, self._close)
+
+    def tell(self, topic: str, event: LiveEvent, data: object, *, at: datetime, seq: int | None = None) -> None:
+        """Send one event to everybody who hears a topic."""
+        self.hub.tell(topic, event, data, at=at, seq=seq)
+
+    def join(self, user_id: UUID, topic: str) -> None:
+        """Let every open connection of a person hear a topic from now on."""
+        self.hub.publish(Join(user_id, topic))
+
+    def set_typing(self, conversation_id: UUID, user_id: UUID, typing: bool) -> None:
+        """Say that a person types, or does not any more."""
+        self.typing.set(conversation_id, user_id, typing)
+
+    def close(self, session_id: UUID, user_id: UUID, code: str) -> None:
+        """Close every connection of a person's sign-in session."""
+        self.hub.publish(Close(session_id, user_id, code))
+
+    def _close(self, message: Close) -> None:
+        for connection in self.hub.of_person(message.user_id):
+            if connection.me.session_id != message.session_id:
+                continue
+            closing = session.Closing(message.code, reconnect=False, retry_after_ms=0)
+            self.hub.tell_one(connection, session.SESSION_CLOSING, closing, at=clock.now())
+            self._closer.close(connection.id)

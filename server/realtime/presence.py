@@ -1,0 +1,216 @@
+"""Who is there: active, idle or offline, over all devices of a person and all instances.
+
+Every instance keeps the same picture, fed by `Present` messages. An instance repeats its own people every 20 s; what
+was not repeated for 45 s is gone, so a killed instance leaves nobody online for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from server.core import clock
+from server.core.errors import DomainError
+from server.core.ports import LiveEvent
+from server.realtime.connection import Connection
+from server.realtime.hub import Farewell, Hello, Hub, Present
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.5
+REFRESH_SECONDS = 20.0
+EXPIRE_SECONDS = 45.0
+GRACE_SECONDS = 15.0
+
+RecordLastSeen = Callable[[UUID], Awaitable[None]]
+
+
+class PresenceState(StrEnum):
+    """How present a person is."""
+
+    ACTIVE = "active"
+    IDLE = "idle"
+    OFFLINE = "offline"
+
+
+class PersonPresence(msgspec.Struct, frozen=True):
+    """One person's presence; `last_seen` is set when they are offline and it is known."""
+
+    user_id: UUID
+    state: PresenceState
+    last_seen: datetime | None
+
+
+class PresenceChanged(msgspec.Struct, frozen=True):
+    """The people whose presence has changed."""
+
+    users: list[PersonPresence]
+
+
+def presence_topic(user_id: UUID) -> str:
+    """Return the topic of one person's presence."""
+    return f"presence:{user_id}"
+
+
+class _Seen(msgspec.Struct):
+    """What one instance last said of a person: their state until a moment of the loop's clock."""
+
+    state: PresenceState
+    until: float
+
+
+class Presence:
+    """The picture, the people of this instance in it, and the timer that keeps both true."""
+
+    def __init__(self, hub: Hub, instance: str, changed: LiveEvent, record_last_seen: RecordLastSeen) -> None:
+        self._hub = hub
+        self._instance = instance
+        self._changed = changed
+        self._record_last_seen = record_last_seen
+        self._here: dict[UUID, dict[str, PresenceState]] = {}
+        self._leaving: dict[str, tuple[UUID, float]] = {}
+        self._everywhere: dict[UUID, dict[str, _Seen]] = {}
+        self._last_seen: dict[UUID, datetime] = {}
+        self._dirty: set[UUID] = set()
+        hub.on(Present, self._apply)
+        hub.on(Hello, lambda _: self._repeat())
+        hub.on(Farewell, self._part)
+
+    def arrive(self, connection: Connection) -> None:
+        """A person has opened a connection."""
+        self.set(connection, PresenceState.ACTIVE)
+
+    def set(self, connection: Connection, state: PresenceState) -> None:
+        """A person says on one device that they are active or idle."""
+        self._here.setdefault(connection.me.id, {})[connection.id] = state
+        self._say(connection.me.id)
+
+    def leave(self, connection: Connection, *, clean: bool) -> None:
+        """A connection is closed: gone at once after a goodbye, else after a grace for a change of network."""
+        if connection.id not in self._here.get(connection.me.id, ()):
+            return
+        if clean:
+            self._drop(connection.me.id, connection.id)
+        else:
+            self._leaving[connection.id] = (connection.me.id, _now() + GRACE_SECONDS)
+
+    def of(self, user_id: UUID, last_seen: datetime | None = None) -> PersonPresence:
+        """Tell how present a person is; `last_seen` is what the database knows."""
+        state = self._state(user_id)
+        if state is not PresenceState.OFFLINE:
+            return PersonPresence(user_id, state, None)
+        return PersonPresence(user_id, state, self._last_seen.get(user_id, last_seen))
+
+    async def run(self) -> None:
+        """Keep the picture true until cancelled."""
+        self._hub.publish(Hello())
+        refresh_at = _now() + REFRESH_SECONDS
+        try:
+            while True:
+                await asyncio.sleep(TICK_SECONDS)
+                self._expire()
+                if _now() >= refresh_at:
+                    refresh_at = _now() + REFRESH_SECONDS * random.uniform(0.9, 1.1)
+                    self._repeat()
+                await self._flush()
+        finally:
+            self._hub.publish(Farewell(self._instance))
+
+    def _state(self, user_id: UUID) -> PresenceState:
+        states = {seen.state for seen in self._everywhere.get(user_id, {}).values()}
+        return next(
+            (state for state in (PresenceState.ACTIVE, PresenceState.IDLE) if state in states), PresenceState.OFFLINE
+        )
+
+    def _own_state(self, user_id: UUID) -> PresenceState | None:
+        states = set(self._here.get(user_id, {}).values())
+        return next((state for state in (PresenceState.ACTIVE, PresenceState.IDLE) if state in states), None)
+
+    def _say(self, user_id: UUID) -> None:
+        """Tell all instances what this one knows of a person, when it is news."""
+        own = self._own_state(user_id)
+        said = self._everywhere.get(user_id, {}).get(self._instance)
+        if own != (said and said.state):
+            self._hub.publish(Present(self._instance, [(user_id, own, clock.now().timestamp())]))
+
+    def _repeat(self) -> None:
+        states: list[tuple[UUID, str | None, float]] = [
+            (user_id, self._own_state(user_id), clock.now().timestamp()) for user_id in self._here
+        ]
+        if states:
+            self._hub.publish(Present(self._instance, states))
+
+    def _apply(self, message: Present) -> None:
+        for user_id, state, at in message.states:
+            before = self._state(user_id)
+            seen = self._everywhere.setdefault(user_id, {})
+            if state is None:
+                seen.pop(message.instance, None)
+            else:
+                seen[message.instance] = _Seen(PresenceState(state), _now() + EXPIRE_SECONDS)
+            self._settle(user_id, before, datetime.fromtimestamp(at, UTC))
+
+    def _settle(self, user_id: UUID, before: PresenceState, at: datetime) -> None:
+        if not self._everywhere.get(user_id):
+            self._everywhere.pop(user_id, None)
+        after = self._state(user_id)
+        if after is before:
+            return
+        if after is PresenceState.OFFLINE:
+            self._last_seen[user_id] = at
+        else:
+            self._last_seen.pop(user_id, None)
+        self._dirty.add(user_id)
+
+    def _part(self, message: Farewell) -> None:
+        """The people of an instance that goes down have a grace to come back on another one."""
+        for seen in self._everywhere.values():
+            if message.instance in seen and message.instance != self._instance:
+                seen[message.instance].until = _now() + GRACE_SECONDS
+
+    def _drop(self, user_id: UUID, connection_id: str) -> None:
+        states = self._here.get(user_id, {})
+        states.pop(connection_id, None)
+        if not states:
+            self._here.pop(user_id, None)
+        self._say(user_id)
+
+    def _expire(self) -> None:
+        now = _now()
+        for connection_id, (user_id, until) in list(self._leaving.items()):
+            if until <= now:
+                del self._leaving[connection_id]
+                self._drop(user_id, connection_id)
+        for user_id, seen in list(self._everywhere.items()):
+            late = [instance for instance, one in seen.items() if one.until <= now and instance != self._instance]
+            if late:
+                before = self._state(user_id)
+                for instance in late:
+                    del seen[instance]
+                self._settle(user_id, before, clock.now())
+
+    async def _flush(self) -> None:
+        """Tell those who watch what has changed, and remember when somebody was last seen."""
+        changed, self._dirty = self._dirty, set()
+        for user_id in changed:
+            now_present = self.of(user_id)
+            self._hub.tell_here(presence_topic(user_id), self._changed, PresenceChanged([now_present]), at=clock.now())
+            if now_present.state is PresenceState.OFFLINE:
+                await self._remember(user_id)
+
+    async def _remember(self, user_id: UUID) -> None:
+        try:
+            await self._record_last_seen(user_id)
+        except DomainError as away:
+            log.warning("last_seen_not_recorded", code=away.case.code)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,202 @@
+-- name: insert_conversation
+-- No row when it is there already: the pair has one (conversations_one_direct), or the id was used before.
+INSERT INTO conversations (id, kind, name, direct_key, created_by, created_at, last_message_at)
+VALUES (:id, :kind, :name, :direct_key, :me, :now, :now)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: select_direct_conversation
+-- Carried by conversations_one_direct.
+SELECT id
+FROM conversations
+WHERE direct_key = :direct_key;
+
+-- name: insert_participants
+-- The people who exist; whoever made a group owns it.
+INSERT INTO conversation_participants (conversation_id, user_id, role, joined_at)
+SELECT :conversation_id, users.id, CASE WHEN users.id = :owner_id THEN 'owner' ELSE 'member' END, :now
+FROM users
+WHERE users.id = ANY(:user_ids::uuid[]) AND users.is_active
+ORDER BY users.id
+RETURNING user_id AS id;
+
+-- name: list_conversations
+-- What the asker is a member of, the latest activity first; paged by (last_message_at, id). Only the asker's own
+-- memberships are read. `ids` narrows it to some of them.
+SELECT conversations.id, conversations.kind, conversations.name, conversations.last_seq,
+       conversations.created_at, conversations.last_message_at,
+       mine.read_seq, conversations.last_seq - mine.read_seq - mine.own_after_read AS unread,
+       everybody.members, newest.last_message
+FROM conversation_participants AS mine
+JOIN conversations ON conversations.id = mine.conversation_id
+CROSS JOIN LATERAL (
+  SELECT jsonb_agg(
+           jsonb_build_object(
+             'user_id', users.id, 'name', users.name, 'handle', users.handle,
+             'role', participants.role, 'read_seq', participants.read_seq
+           )
+           ORDER BY participants.joined_at, users.id
+         ) AS members
+  FROM conversation_participants AS participants
+  JOIN users ON users.id = participants.user_id
+  WHERE participants.conversation_id = conversations.id
+) AS everybody
+LEFT JOIN LATERAL (
+  SELECT jsonb_build_object(
+           'id', messages.id, 'conversation_id', messages.conversation_id, 'seq', messages.seq,
+           'sender_id', messages.sender_id, 'client_id', messages.client_id, 'text', messages.text,
+           'created_at', messages.created_at
+         ) AS last_message
+  FROM messages
+  WHERE messages.conversation_id = conversations.id AND messages.seq = conversations.last_seq
+) AS newest ON true
+WHERE mine.user_id = :me
+  AND (:ids::uuid[] IS NULL OR conversations.id = ANY(:ids::uuid[]))
+  AND (
+    :before_at::timestamptz IS NULL
+    OR (conversations.last_message_at, conversations.id) < (:before_at::timestamptz, :before_id::uuid)
+  )
+ORDER BY conversations.last_message_at DESC, conversations.id DESC
+LIMIT :limit;
+
+-- name: list_topics
+-- The conversations a person hears live: the most recently active ones.
+SELECT conversations.id
+FROM conversation_participants AS mine
+JOIN conversations ON conversations.id = mine.conversation_id
+WHERE mine.user_id = :me
+ORDER BY conversations.last_message_at DESC, conversations.id DESC
+LIMIT :limit;
+
+-- name: lock_seat
+-- The asker's place, and the lock under which the conversation's next seq is taken; no row when not a member.
+SELECT conversations.id AS conversation_id, conversations.last_seq
+FROM conversations
+JOIN conversation_participants AS mine ON mine.conversation_id = conversations.id
+WHERE conversations.id = :conversation_id AND mine.user_id = :me
+FOR UPDATE OF conversations;
+
+-- name: insert_message
+-- Takes the next seq under the lock of lock_seat, so there are no gaps and the order is that of the commits. A
+-- client_id that was used before gives back its message and changes nothing.
+WITH known AS (
+  SELECT id, conversation_id, seq, sender_id, client_id, text, created_at
+  FROM messages
+  WHERE sender_id = :me AND client_id = :client_id
+), head AS (
+  UPDATE conversations
+  SET last_seq = last_seq + 1, last_message_at = :now
+  WHERE id = :conversation_id AND NOT EXISTS (SELECT FROM known)
+  RETURNING last_seq
+), own AS (
+  UPDATE conversation_participants
+  SET own_after_read = own_after_read + 1
+  WHERE conversation_id = :conversation_id AND user_id = :me AND EXISTS (SELECT FROM head)
+), saved AS (
+  INSERT INTO messages (id, conversation_id, seq, sender_id, client_id, text, created_at)
+  SELECT :id, :conversation_id, head.last_seq, :me, :client_id, :text, :now
+  FROM head
+  RETURNING id, conversation_id, seq, sender_id, client_id, text, created_at
+)
+SELECT id, conversation_id, seq, sender_id, client_id, text, created_at, false AS duplicate FROM saved
+UNION ALL
+SELECT id, conversation_id, seq, sender_id, client_id, text, created_at, true AS duplicate FROM known;
+
+-- name: select_seat
+SELECT conversations.id AS conversation_id, conversations.last_seq
+FROM conversations
+JOIN conversation_participants AS mine ON mine.conversation_id = conversations.id
+WHERE conversations.id = :conversation_id AND mine.user_id = :me;
+
+-- name: list_messages_before
+-- The newest messages before a seq, read backwards along messages_seq_unique.
+SELECT id, conversation_id, seq, sender_id, client_id, text, created_at
+FROM messages
+WHERE conversation_id = :conversation_id AND seq < :before
+ORDER BY seq DESC
+LIMIT :limit;
+
+-- name: list_messages_after
+-- The oldest messages after a seq, read forwards along messages_seq_unique.
+SELECT id, conversation_id, seq, sender_id, client_id, text, created_at
+FROM messages
+WHERE conversation_id = :conversation_id AND seq > :after
+ORDER BY seq
+LIMIT :limit;
+
+-- name: list_missed_messages
+-- For several conversations at once: what stands after a cursor. The caller has checked that they are the asker's.
+SELECT missed.id, missed.conversation_id, missed.seq, missed.sender_id, missed.client_id, missed.text,
+       missed.created_at
+FROM unnest(:conversation_ids::uuid[], :cursors::bigint[]) AS wanted (conversation_id, cursor)
+CROSS JOIN LATERAL (
+  SELECT id, conversation_id, seq, sender_id, client_id, text, created_at
+  FROM messages
+  WHERE messages.conversation_id = wanted.conversation_id AND messages.seq > wanted.cursor
+  ORDER BY seq
+  LIMIT :limit
+) AS missed
+ORDER BY missed.conversation_id, missed.seq;
+
+-- name: select_message_place
+-- A message the asker may see.
+SELECT messages.conversation_id, messages.seq
+FROM messages
+JOIN conversation_participants AS mine ON mine.conversation_id = messages.conversation_id
+WHERE messages.id = :message_id AND mine.user_id = :me;
+
+-- name: lock_own_cursor
+-- Own messages count themselves under this lock; without it one could slip between counting and writing.
+SELECT conversations.id AS conversation_id, conversations.last_seq
+FROM conversation_participants AS mine
+JOIN conversations ON conversations.id = mine.conversation_id
+WHERE mine.conversation_id = :conversation_id AND mine.user_id = :me
+FOR UPDATE OF mine;
+
+-- name: move_read_cursor
+-- Forward only; no row when the cursor is there already.
+UPDATE conversation_participants
+SET read_seq = LEAST(:seq, conversations.last_seq),
+    read_at = :now,
+    own_after_read = (
+      SELECT count(*)
+      FROM messages
+      WHERE messages.conversation_id = :conversation_id AND messages.seq > :seq AND messages.sender_id = :me
+    )
+FROM conversations
+WHERE conversation_participants.conversation_id = :conversation_id
+  AND conversation_participants.user_id = :me
+  AND conversations.id = conversation_participants.conversation_id
+  AND conversation_participants.read_seq < LEAST(:seq, conversations.last_seq)
+RETURNING conversation_participants.read_seq, conversation_participants.read_at,
+          conversations.last_seq - conversation_participants.read_seq - conversation_participants.own_after_read
+            AS unread;
+
+-- name: select_read_cursor
+SELECT mine.read_seq, COALESCE(mine.read_at, mine.joined_at) AS read_at,
+       conversations.last_seq - mine.read_seq - mine.own_after_read AS unread
+FROM conversation_participants AS mine
+JOIN conversations ON conversations.id = mine.conversation_id
+WHERE mine.conversation_id = :conversation_id AND mine.user_id = :me;
+
+-- name: select_badge
+-- All unread messages of the asker.
+SELECT COALESCE(sum(conversations.last_seq - mine.read_seq - mine.own_after_read), 0)::bigint AS total
+FROM conversation_participants AS mine
+JOIN conversations ON conversations.id = mine.conversation_id
+WHERE mine.user_id = :me;
+
+-- name: list_acquaintances
+-- Of these people, the ones who share a conversation with the asker; the asker is one of them.
+SELECT users.id AS user_id, users.last_seen_at
+FROM users
+WHERE users.id = ANY(:user_ids::uuid[])
+  AND (
+    users.id = :me
+    OR EXISTS (
+      SELECT
+      FROM conversation_participants AS mine
+      JOIN conversation_participants AS theirs ON theirs.conversation_id = mine.conversation_id
+      WHERE mine.user_id = :me AND theirs.user_id = users.id
+    )
+  );

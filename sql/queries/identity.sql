@@ -1,0 +1,88 @@
+-- name: insert_user
+-- A new person. The unique indexes judge who was first.
+INSERT INTO users (id, email, password_hash, role, is_trainer, name, handle, created_at, updated_at)
+VALUES (:id, :email, :password_hash, :role, :role = 'trainer', :name, :handle, :now, :now)
+RETURNING id, email, role, name, handle, bio, time_zone, locale, gym_id, created_at, updated_at;
+
+-- name: select_user
+SELECT id, email, role, name, handle, bio, time_zone, locale, gym_id, created_at, updated_at
+FROM users
+WHERE id = :id;
+
+-- name: update_profile
+-- What is null stays as it is.
+UPDATE users
+SET name = COALESCE(:name, name),
+    handle = COALESCE(:handle, handle),
+    bio = COALESCE(:bio, bio),
+    time_zone = COALESCE(:time_zone, time_zone),
+    locale = COALESCE(:locale, locale),
+    updated_at = :now
+WHERE id = :id
+RETURNING id, email, role, name, handle, bio, time_zone, locale, gym_id, created_at, updated_at;
+
+-- name: select_login
+-- Carried by users_email_free.
+SELECT id, password_hash
+FROM users
+WHERE lower(email) = :email AND is_active;
+
+-- name: select_actor
+-- Whom an access token stands for; no row when the session has ended or the person is deactivated.
+SELECT id, role, gym_id
+FROM users
+WHERE id = :user_id
+  AND is_active
+  AND EXISTS (
+    SELECT FROM sessions
+    WHERE sessions.family_id = :session_id AND sessions.user_id = users.id AND sessions.revoked_at IS NULL
+  );
+
+-- name: insert_session
+INSERT INTO sessions (id, family_id, user_id, token_hash, ip_address, user_agent, created_at, expires_at)
+VALUES (:id, :family_id, :user_id, :token_hash, :ip_address, :user_agent, :now, :expires_at);
+
+-- name: lock_refresh_token
+-- The lock makes two uses of one token take turns.
+SELECT id, family_id, user_id, expires_at, replaced_at, revoked_at,
+       EXISTS (
+         SELECT FROM sessions AS successor
+         WHERE successor.id = sessions.replaced_by AND successor.replaced_at IS NOT NULL
+       ) AS successor_spent
+FROM sessions
+WHERE token_hash = :token_hash
+FOR UPDATE;
+
+-- name: retire_refresh_token
+-- Spent now; on a retry the successor that got lost is retired with it.
+UPDATE sessions
+SET replaced_by = CASE WHEN id = :id THEN :replaced_by ELSE replaced_by END,
+    replaced_at = COALESCE(replaced_at, :now),
+    revoked_at = CASE WHEN id = :id THEN revoked_at ELSE :now END
+WHERE id = :id OR id = (SELECT previous.replaced_by FROM sessions AS previous WHERE previous.id = :id);
+
+-- name: revoke_family
+-- End a sign-in session: every token of its family, at once.
+UPDATE sessions
+SET revoked_at = :now
+WHERE family_id = :family_id AND user_id = :user_id AND revoked_at IS NULL
+RETURNING family_id;
+
+-- name: record_last_seen
+UPDATE users
+SET last_seen_at = :now
+WHERE id = :id;
+
+-- name: delete_expired_sessions
+-- Refresh tokens whose family has ended; the newest token of a family lives longest.
+WITH ended AS (
+  SELECT family_id
+  FROM sessions
+  GROUP BY family_id
+  HAVING max(expires_at) < :before
+  LIMIT :limit
+)
+DELETE FROM sessions
+USING ended
+WHERE sessions.family_id = ended.family_id
+RETURNING sessions.family_id;

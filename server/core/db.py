@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 from uuid import UUID
@@ -62,18 +62,16 @@ class Tx:
         self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
     ) -> T | None:
         """Return the query's row, or None when there is none."""
-        try:
+        with _named(raises):
             row = await self._connection.fetchrow(query.text, *query.arguments(arguments))
-        except asyncpg.IntegrityConstraintViolationError as violation:
-            known = (raises or {}).get(violation.constraint_name or "")
-            if known is None:
-                raise
-            raise known from violation
         return None if row is None else msgspec.convert(dict(row), type_)
 
-    async def many(self, type_: type[T], query: Query, /, **arguments: Any) -> list[T]:
+    async def many(
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+    ) -> list[T]:
         """Return all rows of the query."""
-        rows = await self._connection.fetch(query.text, *query.arguments(arguments))
+        with _named(raises):
+            rows = await self._connection.fetch(query.text, *query.arguments(arguments))
         return [msgspec.convert(dict(row), type_) for row in rows]
 
     async def run(self, query: Query, /, **arguments: Any) -> None:
@@ -98,6 +96,18 @@ class Tx:
             gym_id=self.me.gym_id,
             data=fact,
         )
+
+
+@contextmanager
+def _named(raises: Mapping[str, DomainError] | None) -> Iterator[None]:
+    """Turn a violated constraint into the error its name stands for; one that nobody expects goes on as it is."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as violation:
+        known = (raises or {}).get(violation.constraint_name or "")
+        if known is None:
+            raise
+        raise known from violation
 
 
 class Database:

@@ -20,6 +20,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 ATTEMPTS_AT_FIRST_START = 3
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+LONG_LIFE = 60.0
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ async def until_ready(
                 if process.returncode is not None:
                     raise EmbeddedError(f"A server ended while starting; {around.log.name} says why.")
                 await asyncio.sleep(0.01)
-    except TimeoutError as error:
-        raise EmbeddedError(f"A server was not ready within {within:.0f} s; see {around.log.name}.") from error
-    finally:
-        if sys.exc_info()[0] is not None:
-            await stop(process, [signal.SIGKILL])
+    except BaseException as error:
+        await stop(process, [signal.SIGQUIT])
+        if isinstance(error, TimeoutError):
+            raise EmbeddedError(f"A server was not ready within {within:.0f} s; see {around.log.name}.") from error
+        raise
 
 
 @asynccontextmanager
@@ -106,9 +107,15 @@ async def kept_alive(
 
     async def heal() -> None:
         nonlocal process
+        now = asyncio.get_running_loop().time
+        pause = FIRST_PAUSE
         while True:
+            started = now()
             code = await process.wait()
-            logger.warning("%s ended unexpectedly with code %s; starting it again", name, code)
+            # One that dies again and again, though it starts well, must not keep the machine busy.
+            pause = FIRST_PAUSE if now() - started > LONG_LIFE else min(2 * pause, LONGEST_PAUSE)
+            logger.warning("%s ended unexpectedly with code %s; starting it again in %.1f s", name, code, pause)
+            await asyncio.sleep(pause)
             process = await _start_patiently(name, start)
 
     healing = asyncio.create_task(heal(), name=f"keep {name} alive")
@@ -127,7 +134,7 @@ async def _start_patiently(name: str, start: Callable[[], Awaitable[Process]], a
     while True:
         try:
             return await start()
-        except EmbeddedError as error:
+        except (EmbeddedError, OSError) as error:
             failures += 1
             if failures == attempts:
                 raise

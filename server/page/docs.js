@@ -22,7 +22,9 @@ function showPart() {
     shown.add(part);
     part();
   }
-  document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  const shape = isRealtime && find(`[id="${CSS.escape(location.hash.slice(1))}"]`, realtime);
+  if (shape) shape.scrollIntoView();
+  else scrollTo(0, 0);
 }
 
 function showRest() {
@@ -58,7 +60,7 @@ function pages(document) {
     const here = operations.filter((operation) => follow(operation.channel) === channel);
     const [commands, events] = ["receive", "send"].map((action) => here.filter((one) => one.action === action));
     return [
-      h("h2", {}, h("code", {}, channel.address)),
+      h("h2", {}, "Namespace ", h("code", {}, channel.address)),
       h("p", { class: "lead" }, prose(channel.description)),
       commands.length > 0 && table(["Command", "What it does", "Argument", "Answer"], commands.map(commandRow)),
       events.length > 0 && table(["Event", "When", "Data"], events.map(eventRow)),
@@ -103,7 +105,7 @@ const fieldRow =
 function type(schema) {
   if (schema.$ref) {
     const name = schema.$ref.split("/").at(-1);
-    return [h("a", { href: `#realtime-${name}` }, name)];
+    return [h("a", { href: `/docs#realtime-${name}` }, name)];
   }
   const choices = schema.anyOf ?? schema.oneOf ?? schema.enum?.map((value) => ({ const: value }));
   if (choices) return choices.flatMap((choice, index) => [index > 0 && " or ", ...type(choice)]);

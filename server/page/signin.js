@@ -5,6 +5,8 @@ import { find, h, show } from "./dom.js";
 import { face } from "./people.js";
 import { role } from "./words.js";
 
+const ROLES = ["trainer", "client", "gym_owner", "admin"]; // the order of the cards: who has most to see comes first
+
 export class SignIn {
   #account;
   #entered;
@@ -31,6 +33,7 @@ export class SignIn {
     });
     show(find("#demo"), people.length > 0);
     find("#with-password").open = people.length === 0;
+    people.sort((one, other) => ROLES.indexOf(one.role) - ROLES.indexOf(other.role));
     find("#demo-people").replaceChildren(...people.map((person) => this.#card(person, password)));
   }
 

@@ -148,7 +148,7 @@ export class Thread {
       class: shape.filter(Boolean).join(" "),
       "data-testid": "message",
       "data-seq": item.seq,
-      "data-mine": mine,
+      "data-mine": String(mine),
       "data-state": state,
     };
     const ticks = mine && h("span", { class: "ticks", title: TICK_WORDS[state] }, icon(TICKS[state]), hidden(TICK_WORDS[state]));

@@ -68,39 +68,69 @@ WHERE mine.user_id = :me
 ORDER BY conversations.last_message_at DESC, conversations.id DESC
 LIMIT :limit;
 
--- name: lock_seat
--- The asker's place, and the lock under which the conversation's next seq is taken; no row when not a member.
-SELECT conversations.id AS conversation_id, conversations.last_seq
+-- name: lock_conversations
+-- The lock under which the next seq is taken; sorted, so that two groups of messages never wait for each other. The
+-- statement after this one sees everything that was committed before the lock was had.
+SELECT id
 FROM conversations
-JOIN conversation_participants AS mine ON mine.conversation_id = conversations.id
-WHERE conversations.id = :conversation_id AND mine.user_id = :me
-FOR UPDATE OF conversations;
+WHERE id = ANY(:ids::uuid[])
+ORDER BY id
+FOR NO KEY UPDATE;
 
--- name: insert_message
--- Takes the next seq under the lock of lock_seat, so there are no gaps and the order is that of the commits. A
--- client_id that was used before gives back its message and changes nothing.
-WITH known AS (
-  SELECT id, conversation_id, seq, sender_id, client_id, text, created_at
-  FROM messages
-  WHERE sender_id = :me AND client_id = :client_id
-), head AS (
+-- name: insert_messages
+-- Saves a group of messages under the locks of lock_conversations: the next seqs of each conversation in the order
+-- given, so there are no gaps and the order is that of the commits. A client_id that was used before gives back its
+-- message and changes nothing; somebody who is not a member gets no row.
+WITH wanted AS (
+  SELECT id, sender_id, conversation_id, client_id, text, place
+  FROM unnest(:ids::uuid[], :sender_ids::uuid[], :conversation_ids::uuid[], :client_ids::uuid[], :texts::text[])
+    WITH ORDINALITY AS given (id, sender_id, conversation_id, client_id, text, place)
+), known AS (
+  SELECT DISTINCT messages.id, messages.conversation_id, messages.seq, messages.sender_id, messages.client_id,
+         messages.text, messages.created_at
+  FROM wanted
+  JOIN messages ON messages.sender_id = wanted.sender_id AND messages.client_id = wanted.client_id
+), new AS (
+  SELECT DISTINCT ON (wanted.sender_id, wanted.client_id)
+         wanted.id, wanted.sender_id, wanted.conversation_id, wanted.client_id, wanted.text, wanted.place
+  FROM wanted
+  JOIN conversation_participants AS seat
+    ON seat.conversation_id = wanted.conversation_id AND seat.user_id = wanted.sender_id
+  WHERE NOT EXISTS (
+    SELECT FROM known WHERE known.sender_id = wanted.sender_id AND known.client_id = wanted.client_id
+  )
+  ORDER BY wanted.sender_id, wanted.client_id, wanted.place
+), numbered AS (
+  SELECT id, sender_id, conversation_id, client_id, text,
+         row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS step
+  FROM new
+), heads AS (
   UPDATE conversations
-  SET last_seq = last_seq + 1, last_message_at = :now
-  WHERE id = :conversation_id AND NOT EXISTS (SELECT FROM known)
-  RETURNING last_seq
+  SET last_seq = conversations.last_seq + more.messages,
+      last_message_at = GREATEST(conversations.last_message_at, :now)
+  FROM (SELECT conversation_id, count(*) AS messages FROM numbered GROUP BY conversation_id) AS more
+  WHERE conversations.id = more.conversation_id
+  RETURNING conversations.id, conversations.last_seq - more.messages AS last_seq_before
 ), own AS (
   UPDATE conversation_participants
-  SET own_after_read = own_after_read + 1
-  WHERE conversation_id = :conversation_id AND user_id = :me AND EXISTS (SELECT FROM head)
+  SET own_after_read = own_after_read + more.messages
+  FROM (
+    SELECT conversation_id, sender_id, count(*) AS messages FROM numbered GROUP BY conversation_id, sender_id
+  ) AS more
+  WHERE conversation_participants.conversation_id = more.conversation_id
+    AND conversation_participants.user_id = more.sender_id
 ), saved AS (
   INSERT INTO messages (id, conversation_id, seq, sender_id, client_id, text, created_at)
-  SELECT :id, :conversation_id, head.last_seq, :me, :client_id, :text, :now
-  FROM head
+  SELECT numbered.id, numbered.conversation_id, heads.last_seq_before + numbered.step, numbered.sender_id,
+         numbered.client_id, numbered.text, :now
+  FROM numbered
+  JOIN heads ON heads.id = numbered.conversation_id
   RETURNING id, conversation_id, seq, sender_id, client_id, text, created_at
 )
 SELECT id, conversation_id, seq, sender_id, client_id, text, created_at, false AS duplicate FROM saved
 UNION ALL
-SELECT id, conversation_id, seq, sender_id, client_id, text, created_at, true AS duplicate FROM known;
+SELECT id, conversation_id, seq, sender_id, client_id, text, created_at, true AS duplicate FROM known
+ORDER BY seq;
 
 -- name: select_seat
 SELECT conversations.id AS conversation_id, conversations.last_seq

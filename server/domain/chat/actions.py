@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -30,6 +31,7 @@ from server.domain.chat.models import (
     NewConversation,
     NewMessage,
     OldPresence,
+    Outgoing,
     PersonId,
     ReadCursor,
     Receipt,
@@ -130,25 +132,32 @@ async def list_topics(tx: Tx, limit: int) -> list[UUID]:
 
 async def send_message(tx: Tx, conversation_id: UUID, new: NewMessage) -> Message:
     """Say something in a conversation one belongs to. A retry gives back the message that was saved first."""
-    require(tx.me, Permission.SEND_MESSAGE, Relation.MEMBER)
-    text = rules.check_message(new)
-    if await tx.maybe(Seat, chat.lock_seat, conversation_id=conversation_id, me=tx.me.id) is None:
-        raise DomainError(NO_CONVERSATION)
-    message = await tx.one(
+    (outcome,) = await send_messages(tx, [Outgoing(tx.me, conversation_id, new)])
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome
+
+
+async def send_messages(tx: Tx, group: Sequence[Outgoing]) -> list[Message | DomainError]:
+    """Save messages of several people at once, in the order given. Each has its own outcome."""
+    for outgoing in group:
+        require(outgoing.me, Permission.SEND_MESSAGE, Relation.MEMBER)
+    await tx.run(chat.lock_conversations, ids=list({outgoing.conversation_id for outgoing in group}))
+    rows = await tx.many(
         Message,
-        chat.insert_message,
+        chat.insert_messages,
         raises={"messages_sent_once": DomainError(CLIENT_ID_REUSED)},
-        id=new_id(),
-        conversation_id=conversation_id,
-        me=tx.me.id,
-        client_id=new.client_id,
-        text=text,
+        ids=[new_id() for _ in group],
+        sender_ids=[outgoing.me.id for outgoing in group],
+        conversation_ids=[outgoing.conversation_id for outgoing in group],
+        client_ids=[outgoing.new.client_id for outgoing in group],
+        texts=[rules.check_message(outgoing.new) for outgoing in group],
         now=tx.now,
     )
-    rules.check_retry(message, conversation_id, text)
-    if not message.duplicate:
-        await tx.emit(MessageCreated(message=message))
-    return message
+    for message in rows:
+        if not message.duplicate:
+            await tx.emit(MessageCreated(message=message))
+    return rules.outcomes(group, rows)
 
 
 async def list_messages(

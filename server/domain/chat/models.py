@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from server.core.actor import Actor
 from server.core.errors import ErrorCase, Kind
 from server.core.events import Event
 from server.core.text import LINE, LINES, NOT_BLANK, ONE_LINE
@@ -73,6 +74,14 @@ class NewMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     client_id: Annotated[UUID, Meta(description="UUIDv7 made by the app; names this message for ever.")]
     text: Text
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A message on its way: who sends it, and where."""
+
+    me: Actor
+    conversation_id: UUID
+    new: NewMessage
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):

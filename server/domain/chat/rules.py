@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from uuid import UUID
 
+import msgspec
+
 from server.core.errors import INVALID, DomainError, FieldError
 from server.domain.chat.models import (
     CLIENT_ID_REUSED,
+    NO_CONVERSATION,
     Conversation,
     Message,
     MissedMessage,
     NewConversation,
     NewMessage,
+    Outgoing,
     Snapshot,
     TopicSync,
 )
@@ -39,10 +43,26 @@ def check_message(new: NewMessage) -> str:
     return new.text.strip()
 
 
-def check_retry(saved: Message, conversation_id: UUID, text: str) -> None:
-    """Raise a conflict when a client_id comes back with another message."""
-    if saved.duplicate and (saved.conversation_id != conversation_id or saved.text != text):
-        raise DomainError(CLIENT_ID_REUSED)
+def outcomes(group: Sequence[Outgoing], rows: Sequence[Message]) -> list[Message | DomainError]:
+    """Give each outgoing message its row, or why there is none. The second of two equal ones is a duplicate."""
+    saved = {(row.sender_id, row.client_id): row for row in rows}
+    found: list[Message | DomainError] = []
+    for outgoing in group:
+        key = (outgoing.me.id, outgoing.new.client_id)
+        row = saved.get(key)
+        if row is None:
+            found.append(DomainError(NO_CONVERSATION))
+        elif is_retry_of(row, outgoing):
+            found.append(row)
+            saved[key] = msgspec.structs.replace(row, duplicate=True)
+        else:
+            found.append(DomainError(CLIENT_ID_REUSED))
+    return found
+
+
+def is_retry_of(row: Message, outgoing: Outgoing) -> bool:
+    """Tell whether a saved message is what somebody wants to send, now or again."""
+    return row.conversation_id == outgoing.conversation_id and row.text == check_message(outgoing.new)
 
 
 class Gap(Enum):

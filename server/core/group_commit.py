@@ -1,0 +1,94 @@
+"""Work that arrives together is committed together: one transaction, one disk write, many answers.
+
+Whatever arrives while a commit is under way goes into the next one; nobody waits for a timer, so a lone piece of work
+is as fast as without. Work of one lane keeps its order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from server.core.actor import SYSTEM
+from server.core.db import Database, Tx
+from server.core.errors import UNAVAILABLE, DomainError
+
+W = TypeVar("W")
+R = TypeVar("R")
+Work = Callable[[Tx, Sequence[W]], Awaitable[Sequence[R | DomainError]]]
+
+LANES = 4
+LARGEST = 500
+
+
+class GroupCommit(Generic[W, R]):
+    """Hands pieces of work to `work` in groups. A piece that fails, fails alone."""
+
+    def __init__(self, database: Database, work: Work[W, R], lane_of: Callable[[W], UUID]) -> None:
+        self._lane_of = lane_of
+        self.lanes = tuple(Lane(database, work) for _ in range(LANES))
+
+    async def submit(self, piece: W) -> R:
+        """Do a piece of work; return when it is committed, or raise why it was not done."""
+        return await self.lanes[self._lane_of(piece).int % LANES].submit(piece)
+
+
+class Lane(Generic[W, R]):
+    """One commit at a time, in the order of arrival."""
+
+    def __init__(self, database: Database, work: Work[W, R]) -> None:
+        self._database = database
+        self._work = work
+        self._waiting: deque[tuple[W, asyncio.Future[R]]] = deque()
+        self._wanted = asyncio.Event()
+
+    async def submit(self, piece: W) -> R:
+        """Queue a piece of work and wait for its commit."""
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((piece, answer))
+        self._wanted.set()
+        return await answer
+
+    async def run(self) -> None:
+        """Commit group after group until cancelled; then nobody is left waiting."""
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                while self._waiting:
+                    count = min(len(self._waiting), LARGEST)
+                    await self._commit([self._waiting.popleft() for _ in range(count)])
+        finally:
+            for _, answer in self._waiting:
+                answer.cancel()
+
+    async def _commit(self, group: list[tuple[W, asyncio.Future[R]]]) -> None:
+        try:
+            async with self._database.begin(SYSTEM) as tx:
+                outcomes = await self._work(tx, [piece for piece, _ in group])
+        except Exception as failure:  # noqa: BLE001 - it is handed to those who wait for it
+            if len(group) == 1 or _is_away(failure):
+                for _, answer in group:
+                    _fail(answer, failure)
+                return
+            for alone in group:
+                await self._commit([alone])
+            return
+        for (_, answer), outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, DomainError):
+                _fail(answer, outcome)
+            elif not answer.done():
+                answer.set_result(outcome)
+
+
+def _is_away(failure: Exception) -> bool:
+    """Whether trying each piece alone would only wait for the same database again."""
+    return isinstance(failure, DomainError) and failure.case is UNAVAILABLE
+
+
+def _fail(answer: asyncio.Future[R], failure: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(failure)

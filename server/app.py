@@ -14,7 +14,6 @@ import structlog
 from aiohttp import web
 
 from server import catalogue
-from server.adapters import bus_redis
 from server.adapters.bus_alone import AloneBus
 from server.adapters.bus_redis import RedisBus
 from server.adapters.passwords_argon2 import ArgonPasswords
@@ -31,6 +30,7 @@ from server.handlers import documents, health, page
 from server.handlers.auth import authenticate
 from server.handlers.gateway import gateway
 from server.handlers.http import SERVICES, Services
+from server.realtime.heads import Heads
 from server.realtime.hub import Hub
 from server.realtime.live import LiveHub
 from server.realtime.presence import Presence
@@ -52,10 +52,7 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         database = await stack.enter_async_context(db.connected(config.database_url, size=config.database_pool))
         tasks = await stack.enter_async_context(owned_tasks())
         instance = secrets.token_bytes(16)
-        bus: RedisBus | AloneBus = AloneBus()
-        if config.redis_url:
-            client = await stack.enter_async_context(bus_redis.connected(config.redis_url))
-            bus = RedisBus(client, instance, config.secret_keys[0])
+        bus = RedisBus(config.redis_url, instance, config.secret_keys[0]) if config.redis_url else AloneBus()
         tokens = Tokens(config.secret_keys)
         hub = Hub(bus)
         sockets = Sockets(
@@ -66,8 +63,9 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
             allowed_origins=config.allowed_origins,
             max_frame_bytes=config.max_frame_bytes,
         )
+        heads = Heads(hub, database)
         presence = Presence(hub, instance.hex(), PRESENCE_CHANGED, last_seen_recorder(database))
-        live = LiveHub(hub, Typing(hub), presence, sockets)
+        live = LiveHub(hub, Typing(hub), presence, heads, sockets)
         relay = Relay(database, TheWorld(database, live, bus), EFFECTS)
         passwords = ArgonPasswords()
         stack.callback(passwords.close)
@@ -82,10 +80,10 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         sockets.mount(app, live)
 
         if isinstance(bus, RedisBus):
-            tasks.start(bus.run_publisher())
-            listening = asyncio.Event()
-            tasks.start(bus.run_listener(hub.receive, listening))
-            await listening_or_late(listening)
+            bus.receive, bus.recovered = hub.receive, heads.tell_everybody_soon
+            tasks.start(bus.run())
+            await bus.started()
+        tasks.start(heads.run())
         tasks.start(relay.run())
         tasks.start(presence.run())
         app.on_shutdown.append(lambda _: sockets.close_all())
@@ -126,15 +124,6 @@ async def owned_tasks() -> AsyncIterator[Tasks]:
             yield tasks
         finally:
             tasks.stop()
-
-
-async def listening_or_late(listening: asyncio.Event) -> None:
-    """Wait a moment for Redis before the first client is let in; without it we start all the same."""
-    try:
-        async with asyncio.timeout(2):
-            await listening.wait()
-    except TimeoutError:
-        log.warning("bus_not_ready")
 
 
 @asynccontextmanager

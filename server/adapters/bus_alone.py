@@ -6,12 +6,17 @@ from __future__ import annotations
 class AloneBus:
     """The `Bus` port, without Redis."""
 
-    def publish(self, message: bytes) -> None:
+    def publish(self, topic: str, message: bytes) -> None:
         """Nobody else is there."""
 
-    def announce(self, channel: str, message: bytes) -> None:
-        """Nobody else listens."""
+    def hear(self, topic: str) -> None:
+        """Nobody else speaks."""
 
-    async def is_alive(self) -> bool:
-        """Nothing can break."""
-        return True
+    def forget(self, topic: str) -> None:
+        """Nobody else speaks."""
+
+    async def settled(self) -> None:
+        """Nothing is under way."""
+
+    def announce(self, channel: str, message: bytes) -> None:
+        """No other program listens."""

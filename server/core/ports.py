@@ -59,8 +59,20 @@ class Live(Protocol):
 class Bus(Protocol):
     """Carries messages between instances. At most once: what is lost heals by seq."""
 
-    def publish(self, message: bytes) -> None:
-        """Hand a message to all other instances; never waits."""
+    def publish(self, topic: str, message: bytes) -> None:
+        """Hand a message to the other instances that hear a topic; never waits."""
+        ...
+
+    def hear(self, topic: str) -> None:
+        """Receive what others publish on a topic, from soon on."""
+        ...
+
+    def forget(self, topic: str) -> None:
+        """Receive it no more."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until every `hear` so far holds; a bus that is away keeps nobody waiting for long."""
         ...
 
     def announce(self, channel: str, message: bytes) -> None:

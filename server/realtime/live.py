@@ -9,6 +9,8 @@ from uuid import UUID
 from server.core import clock
 from server.core.ports import LiveEvent
 from server.realtime import session
+from server.realtime.connection import user_topic
+from server.realtime.heads import Heads
 from server.realtime.hub import Close, Hub, Join
 from server.realtime.presence import Presence
 from server.realtime.typing import Typing
@@ -23,11 +25,13 @@ class Closer(Protocol):
 class LiveHub:
     """Tells connected people, on every instance."""
 
-    def __init__(self, hub: Hub, typing: Typing, presence: Presence, closer: Closer) -> None:
+    def __init__(self, hub: Hub, typing: Typing, presence: Presence, heads: Heads, closer: Closer) -> None:
         self.hub = hub
         self.typing = typing
         self.presence = presence
+        self._heads = heads
         self._closer = closer
+        hub.on(Join, self._join)
         hub.on(Close, self._close)
 
     def tell(self, topic: str, event: LiveEvent, data: object, *, at: datetime, seq: int | None = None) -> None:
@@ -36,7 +40,11 @@ class LiveHub:
 
     def join(self, user_id: UUID, topic: str) -> None:
         """Let every open connection of a person hear a topic from now on."""
-        self.hub.publish(Join(user_id, topic))
+        self.hub.publish(user_topic(user_id), Join(user_id, topic))
+
+    async def settled(self) -> None:
+        """Wait until everything joined so far is heard from the other instances too."""
+        await self.hub.settled()
 
     def set_typing(self, conversation_id: UUID, user_id: UUID, typing: bool) -> None:
         """Say that a person types, or does not any more."""
@@ -44,7 +52,12 @@ class LiveHub:
 
     def close(self, session_id: UUID, user_id: UUID, code: str) -> None:
         """Close every connection of a person's sign-in session."""
-        self.hub.publish(Close(session_id, user_id, code))
+        self.hub.publish(user_topic(user_id), Close(session_id, user_id, code))
+
+    def _join(self, message: Join) -> None:
+        for connection in self.hub.of_person(message.user_id):
+            self.hub.join(connection, message.topic)
+            self._heads.tell_soon(connection)
 
     def _close(self, message: Close) -> None:
         for connection in self.hub.of_person(message.user_id):

@@ -12,7 +12,7 @@ from msgspec import Meta
 from server.core.permissions import Permission
 from server.core.ports import World
 from server.domain.chat import actions as chat
-from server.domain.chat.models import Conversation, ConversationCreated, MessageRead, Sync, SyncAnswer
+from server.domain.chat.models import Conversation, ConversationCreated, MessageRead, Seq, Sync, SyncAnswer
 from server.domain.chat.rules import topic_of
 from server.domain.identity.models import SessionRevoked, User
 from server.realtime import typing
@@ -61,6 +61,12 @@ class Closing(msgspec.Struct, frozen=True):
     retry_after_ms: int
 
 
+class SyncTick(msgspec.Struct, frozen=True):
+    """The last seq of topics you hear; `sync` those in which you are behind."""
+
+    heads: dict[str, Seq]
+
+
 class BadgeChanged(msgspec.Struct, frozen=True):
     """All unread messages of the person."""
 
@@ -93,6 +99,7 @@ namespace = Namespace("/", "The session: catching up, presence, the badge.")
 @namespace.command(needs=Permission.SYNC)
 async def on_sync(connection: Connection, body: Sync) -> SyncAnswer:
     """Catch up: send the last seq of every topic you know, get what you missed. Join your namespaces first."""
+    await connection.live.settled()  # what is said from here on is heard, what was said before is read
     async with connection.snapshot() as tx:
         return await chat.sync(tx, body)
 
@@ -103,7 +110,7 @@ async def on_watch_presence(connection: Connection, body: WatchPresence) -> Pres
     async with connection.read() as tx:
         known = await chat.list_acquaintances(tx, body.user_ids)
     for person in known:
-        connection.live.hub.join(connection, presence_topic(person.user_id))
+        connection.live.hub.join_here(connection, presence_topic(person.user_id))
     presence = connection.live.presence
     return PresenceChanged([presence.of(person.user_id, person.last_seen_at) for person in known])
 
@@ -119,6 +126,11 @@ async def on_set_presence(connection: Connection, body: SetPresence) -> PersonPr
 
 SESSION_READY = namespace.event("session.ready", Ready, "The session stands; always the first event.")
 SESSION_CLOSING = namespace.event("session.closing", Closing, "The server closes this connection next.")
+SYNC_TICK = namespace.event(
+    "sync.tick",
+    SyncTick,
+    "How far your topics have come, every half minute and after trouble: a lost last event heals.",
+)
 PRESENCE_CHANGED = namespace.event("presence.changed", PresenceChanged, "People you watch came, went or idled.")
 BADGE_CHANGED = namespace.event(
     "badge.changed",

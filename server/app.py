@@ -21,9 +21,11 @@ from server.core import db
 from server.core.actor import Actor
 from server.core.config import Config
 from server.core.db import Database
+from server.core.group_commit import GroupCommit
 from server.core.outbox import Relay
 from server.core.tokens import Tokens
 from server.demo import DEMO_PEOPLE, is_loaded
+from server.domain.chat.actions import send_messages
 from server.domain.identity import actions as identity
 from server.effects import EFFECTS
 from server.handlers import documents, health, page
@@ -67,11 +69,12 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         presence = Presence(hub, instance.hex(), PRESENCE_CHANGED, last_seen_recorder(database))
         live = LiveHub(hub, Typing(hub), presence, heads, sockets)
         relay = Relay(database, TheWorld(database, live, bus), EFFECTS)
+        sending = GroupCommit(database, send_messages, lane_of=lambda outgoing: outgoing.conversation_id)
         passwords = ArgonPasswords()
         stack.callback(passwords.close)
 
         app = web.Application(middlewares=[gateway], client_max_size=config.max_body_bytes)
-        app[SERVICES] = Services(database, tokens, passwords, config.trainer_registration)
+        app[SERVICES] = Services(database, tokens, passwords, sending, config.trainer_registration)
         for routes in catalogue.ROUTES:
             routes.mount(app, authenticate)
         health.mount(app, {"postgres": database.is_alive})
@@ -83,6 +86,8 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
             bus.receive, bus.recovered = hub.receive, heads.tell_everybody_soon
             tasks.start(bus.run())
             await bus.started()
+        for lane in sending.lanes:
+            tasks.start(lane.run())
         tasks.start(heads.run())
         tasks.start(relay.run())
         tasks.start(presence.run())
@@ -130,7 +135,12 @@ async def owned_tasks() -> AsyncIterator[Tasks]:
 async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
     """Serve an application for the length of a block; yields the port."""
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, keepalive_timeout=20, shutdown_timeout=SHUTDOWN_SECONDS
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=20,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        auto_decompress=False,
     )
     await runner.setup()
     try:

@@ -35,7 +35,7 @@ from server.handlers.http import SERVICES, Services
 from server.realtime.heads import Heads
 from server.realtime.hub import Hub
 from server.realtime.live import LiveHub
-from server.realtime.presence import Presence
+from server.realtime.presence import Presence, RecordLastSeen
 from server.realtime.session import PRESENCE_CHANGED
 from server.realtime.sockets import Sockets
 from server.realtime.typing import Typing
@@ -95,7 +95,7 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         yield app
 
 
-def last_seen_recorder(database: Database) -> Any:
+def last_seen_recorder(database: Database) -> RecordLastSeen:
     """Return how presence remembers when somebody was last online."""
 
     async def record(user_id: UUID) -> None:
@@ -115,9 +115,11 @@ class Tasks:
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         self._running.append(self._group.create_task(work))
 
-    def stop(self) -> None:
-        for task in self._running:
+    async def stop(self) -> None:
+        """End the last one first: whoever says goodbye on its way out still finds the bus."""
+        for task in reversed(self._running):
             task.cancel()
+            await asyncio.wait([task])
 
 
 @asynccontextmanager
@@ -128,7 +130,7 @@ async def owned_tasks() -> AsyncIterator[Tasks]:
         try:
             yield tasks
         finally:
-            tasks.stop()
+            await tasks.stop()
 
 
 @asynccontextmanager

@@ -110,7 +110,7 @@ class RedisLink:
                 await wire.closed
             finally:
                 self._wire = None
-                wire.abort()
+                wire.finish()
             log.warning("redis_lost")
 
     async def _connect(self) -> _Wire:
@@ -168,6 +168,12 @@ class _Wire(asyncio.Protocol):
         self.send((b"PING",))
         await answered
 
+    def finish(self) -> None:
+        """Close after what was sent has left."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:
@@ -213,5 +219,5 @@ class _Wire(asyncio.Protocol):
 
     def _flush(self) -> None:
         packed, self._corked = self._corked, []
-        if self._transport is not None:
+        if packed and self._transport is not None:
             self._transport.write(b"".join(packed))

@@ -36,6 +36,7 @@ from server.realtime.heads import Heads
 from server.realtime.hub import Hub
 from server.realtime.live import LiveHub
 from server.realtime.presence import Presence, RecordLastSeen
+from server.realtime.revocation import Revocation
 from server.realtime.session import PRESENCE_CHANGED
 from server.realtime.sockets import Sockets
 from server.realtime.typing import Typing
@@ -91,6 +92,7 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         tasks.start(heads.run())
         tasks.start(relay.run())
         tasks.start(presence.run())
+        tasks.start(Revocation(hub, database, bus, live.close_connection).run())
         app.on_shutdown.append(lambda _: sockets.close_all())
         yield app
 

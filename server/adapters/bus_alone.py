@@ -15,6 +15,10 @@ class AloneBus:
     def forget(self, topic: str) -> None:
         """Nobody else speaks."""
 
+    @property
+    def is_alive(self) -> bool:
+        return True
+
     async def settled(self) -> None:
         """Nothing is under way."""
 

@@ -71,6 +71,11 @@ class Bus(Protocol):
         """Receive it no more."""
         ...
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether other instances can be heard."""
+        ...
+
     async def settled(self) -> None:
         """Wait until every `hear` so far holds; a bus that is away keeps nobody waiting for long."""
         ...

@@ -58,7 +58,7 @@ class MessageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a client stands: `conversation:<id>=<last seq>`, several with commas between."""
 
-    cursors: Annotated[str, Meta(pattern=f"^({_CURSOR}(,{_CURSOR})*)?$", max_length=6000)] = ""
+    cursors: Annotated[str, Meta(pattern=f"^({_CURSOR}(,{_CURSOR})*)?{END}", max_length=6000)] = ""
     limit: Annotated[int, Meta(ge=1, le=300)] = 300
 
 

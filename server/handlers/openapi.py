@@ -122,6 +122,9 @@ def _responses(endpoint: Endpoint, schemas: Any) -> dict[str, Any]:
             "description": "; ".join(f"`{case.code}` {case.title}" for case in cases),
             "content": {PROBLEM: {"schema": {"$ref": REF.format(name="Problem")}}},
         }
+        if BAD_REQUEST in cases:
+            # What cannot be read as a request at all never reaches us: aiohttp itself answers.
+            responses[str(status)]["content"]["text/plain"] = {"schema": {"type": "string"}}
     return responses
 
 

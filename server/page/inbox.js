@@ -25,6 +25,7 @@ export class Inbox extends EventTarget {
     this.#socket = socket;
     socket.on("/chat", "message.created", ({ seq, data }) => this.receive(data, seq));
     socket.on("/chat", "receipt.changed", ({ data }) => this.#applyReceipt(data));
+    socket.on("/", "sync.tick", ({ data }) => this.#compare(data.heads));
     socket.on("/", "conversation.changed", ({ data }) => this.take(data.conversation));
   }
 
@@ -73,6 +74,12 @@ export class Inbox extends EventTarget {
     const holdsAll = (messages[0]?.seq ?? Infinity) <= read_seq + 1;
     if (!holdsAll) return Math.min(unread, last_seq - read_seq);
     return messages.filter((message) => message.seq > read_seq && message.sender_id !== this.#me.id).length;
+  }
+
+  /** How far each topic has come, told now and then: it gives away a last message that never reached us. */
+  #compare(heads) {
+    const isBehind = ({ id, last_seq }) => heads[topicOf(id)] > last_seq;
+    if ([...this.conversations.values()].some(isBehind)) this.sync();
   }
 
   /** A whole conversation as the server sees it for us: new, or changed in name, members or cursors. */

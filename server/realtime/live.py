@@ -9,7 +9,7 @@ from uuid import UUID
 from server.core import clock
 from server.core.ports import LiveEvent
 from server.realtime import session
-from server.realtime.connection import user_topic
+from server.realtime.connection import Connection, user_topic
 from server.realtime.heads import Heads
 from server.realtime.hub import Close, Hub, Join
 from server.realtime.presence import Presence
@@ -61,8 +61,12 @@ class LiveHub:
 
     def _close(self, message: Close) -> None:
         for connection in self.hub.of_person(message.user_id):
-            if connection.me.session_id != message.session_id:
-                continue
-            closing = session.Closing(message.code, reconnect=False, retry_after_ms=0)
-            self.hub.tell_one(connection, session.SESSION_CLOSING, closing, at=clock.now())
-            self._closer.close(connection.id)
+            if connection.me.session_id == message.session_id:
+                self.close_connection(connection, message.code)
+
+    def close_connection(self, connection: Connection, code: str) -> None:
+        """Say why, and close; the client does not come back with the same session."""
+        closing = session.Closing(code, reconnect=False, retry_after_ms=0)
+        self.hub.tell_one(connection, session.SESSION_CLOSING, closing, at=clock.now())
+        self.hub.remove(connection)  # from here on it hears nothing, however long the closing takes
+        self._closer.close(connection.id)

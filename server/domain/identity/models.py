@@ -25,7 +25,7 @@ Email = Annotated[
     str,
     Meta(
         max_length=254,
-        pattern=rf"^{_MAILBOX}(\.{_MAILBOX})*@({_HOST}\.)+{_TOP_HOST}{END}",
+        pattern=rf"^(?=[^@]{{1,64}}@){_MAILBOX}(\.{_MAILBOX})*@({_HOST}\.)+{_TOP_HOST}{END}",
         extra_json_schema={"format": "email"},
         extra={"says": "Expected an e-mail address"},
     ),

@@ -83,6 +83,7 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         page.mount(app, DEMO_PEOPLE if await is_loaded(database) else ())
         sockets.mount(app, live)
 
+        tasks.start(database.watch())
         if isinstance(bus, RedisBus):
             bus.receive, bus.recovered = hub.receive, heads.tell_everybody_soon
             tasks.start(bus.run())

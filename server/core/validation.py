@@ -65,8 +65,8 @@ def _errors_inside(value: Any, type_: Any, at: str, strict: bool) -> Iterator[Fi
     """Find the faults of the parts of a value."""
     if struct := _struct_for(value, type_):
         yield from _field_errors(value, struct, at, strict)
-    elif not any(error.pointer == at for error in _first_error(value, type_, at, strict)):
-        # It is the parts that are wrong; a list that is too long is not looked through.
+    elif not _is_wrong_itself(value, type_, strict):
+        # A list that is too long is not looked through.
         if isinstance(value, list) and (held := _held(type_, list)):
             for index, part in enumerate(value):
                 yield from _errors(part, held[0], pointer(at, index), strict)
@@ -99,7 +99,7 @@ def _struct_for(value: Any, type_: Any) -> Any:
     if get_origin(type_) in _UNIONS:
         for member in get_args(type_):
             config = getattr(member, "__struct_config__", None)
-            if config and config.tag is not None and value.get(config.tag_field) == config.tag:
+            if config and (config.tag is None or value.get(config.tag_field) == config.tag):
                 return member
     return None
 
@@ -112,6 +112,15 @@ def _held(type_: Any, kind: type) -> tuple[Any, ...]:
     if origin is Annotated or origin in _UNIONS:
         return next((found for part in get_args(type_) if (found := _held(part, kind))), ())
     return ()
+
+
+def _is_wrong_itself(value: Any, type_: Any, strict: bool) -> bool:
+    """Whether the fault that msgspec finds first is not one of a part."""
+    try:
+        msgspec.convert(value, type_, strict=strict)
+    except msgspec.ValidationError as error:
+        return _AT.search(str(error)) is None
+    return False
 
 
 def _first_error(value: Any, type_: Any, at: str, strict: bool) -> list[FieldError]:

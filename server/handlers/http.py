@@ -15,6 +15,7 @@ from aiohttp import web
 
 from server.core import validation
 from server.core.actor import ANONYMOUS, Actor
+from server.core.addresses import Proxies
 from server.core.db import Database, Tx
 from server.core.errors import INVALID, DomainError, ErrorCase, FieldError
 from server.core.permissions import Permission
@@ -35,6 +36,7 @@ class Services:
     tokens: Tokens
     passwords: Passwords
     trainer_registration: bool
+    proxies: Proxies
 
 
 SERVICES = web.AppKey("services", Services)
@@ -55,6 +57,11 @@ class Request:
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """Open a door that only looks."""
         return self.services.database.read(self.me)
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from, seen through our own proxies."""
+        return self.services.proxies.client(self.raw.remote or "", self.raw.headers.get("X-Forwarded-For", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,4 +78,4 @@ async def update_me(request: Request, body: ProfileChange) -> User:
 
 
 def _origin(request: Request) -> Origin:
-    return Origin(request.raw.remote, request.raw.headers.get("User-Agent", "")[:300] or None)
+    return Origin(request.address or None, request.raw.headers.get("User-Agent", "")[:300] or None)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from server.core.limits import Limited
 from server.core.permissions import Permission
 from server.core.ports import World
 from server.domain.chat import actions as chat
@@ -43,7 +44,9 @@ class MarkRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seq: Seq
 
 
-@namespace.command(needs=Permission.SEND_MESSAGE, errors=(NO_CONVERSATION, CLIENT_ID_REUSED))
+@namespace.command(
+    needs=Permission.SEND_MESSAGE, errors=(NO_CONVERSATION, CLIENT_ID_REUSED), limited=Limited.SEND_MESSAGE
+)
 async def on_send_message(connection: Connection, body: SendMessage) -> Message:
     """Say something. The same `client_id` again gives back the first message with `duplicate: true`."""
     async with connection.begin() as tx:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
-from server.core import clock
 from server.core.ports import LiveEvent
-from server.realtime import session
 from server.realtime.hub import Close, Hub, Join
 from server.realtime.presence import Presence
 from server.realtime.typing import Typing
 
 
-class Closer(Protocol):
-    """What can close a connection."""
-
-    def close(self, connection_id: str) -> None: ...
-
-
 class LiveHub:
     """Tells connected people, on every instance."""
 
-    def __init__(self, hub: Hub, typing: Typing, presence: Presence, closer: Closer) -> None:
+    def __init__(self, hub: Hub, typing: Typing, presence: Presence) -> None:
         self.hub = hub
         self.typing = typing
         self.presence = presence
-        self._closer = closer
         hub.on(Close, self._close)
 
     def tell(self, topic: str, event: LiveEvent, data: object, *, at: datetime, seq: int | None = None) -> None:
@@ -48,8 +38,5 @@ class LiveHub:
 
     def _close(self, message: Close) -> None:
         for connection in self.hub.of_person(message.user_id):
-            if connection.me.session_id != message.session_id:
-                continue
-            closing = session.Closing(message.code, reconnect=False, retry_after_ms=0)
-            self.hub.tell_one(connection, session.SESSION_CLOSING, closing, at=clock.now())
-            self._closer.close(connection.id)
+            if connection.me.session_id == message.session_id:
+                connection.sockets.dismiss(connection, message.code, reconnect=False)

@@ -14,7 +14,6 @@ import structlog
 from aiohttp import web
 
 from server import catalogue
-from server.adapters import bus_redis
 from server.adapters.bus_alone import AloneBus
 from server.adapters.bus_redis import RedisBus
 from server.adapters.passwords_argon2 import ArgonPasswords
@@ -23,10 +22,12 @@ from server.core.actor import Actor
 from server.core.addresses import Proxies
 from server.core.config import Config
 from server.core.db import Database
+from server.core.group_commit import GroupCommit
 from server.core.limits import Limited, Limits, Rate
 from server.core.outbox import Relay
 from server.core.tokens import Tokens
 from server.demo import DEMO_PEOPLE, is_loaded
+from server.domain.chat.actions import send_messages
 from server.domain.identity import actions as identity
 from server.effects import EFFECTS
 from server.handlers import documents, front, health, metrics, page
@@ -36,9 +37,11 @@ from server.handlers.gateway import gateway
 from server.handlers.http import SERVICES, Services
 from server.realtime.entrance import TokenEntrance
 from server.realtime.formats import FORMATS
+from server.realtime.heads import Heads
 from server.realtime.hub import Hub
 from server.realtime.live import LiveHub
-from server.realtime.presence import Presence
+from server.realtime.presence import Presence, RecordLastSeen
+from server.realtime.revocation import Revocation
 from server.realtime.session import PRESENCE_CHANGED
 from server.realtime.sockets import Sockets
 from server.realtime.typing import Typing
@@ -60,29 +63,29 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         database = await stack.enter_async_context(db.connected(config.database_url, size=config.database_pool))
         tasks = await stack.enter_async_context(owned_tasks())
         instance = secrets.token_bytes(16)
-        bus: RedisBus | AloneBus = AloneBus()
-        if config.redis_url:
-            client = await stack.enter_async_context(bus_redis.connected(config.redis_url))
-            bus = RedisBus(client, instance, config.secret_keys[0])
+        bus = RedisBus(config.redis_url, instance, config.secret_keys[0]) if config.redis_url else AloneBus()
         tokens = Tokens(config.secret_keys)
         hub = Hub(bus)
+        sending = GroupCommit(database, send_messages, lane_of=lambda outgoing: outgoing.conversation_id)
         sockets = Sockets(
             config=config,
             database=database,
+            sending=sending,
             hub=hub,
             entrance=TokenEntrance(database, tokens, hub, catalogue.NAMESPACES),
             limits=Limits(rates(config)),
             namespaces=catalogue.NAMESPACES,
         )
+        heads = Heads(hub, database)
         presence = Presence(hub, instance.hex(), PRESENCE_CHANGED, last_seen_recorder(database))
-        live = sockets.live = LiveHub(hub, Typing(hub), presence)
+        live = sockets.live = LiveHub(hub, Typing(hub), presence, heads)
         relay = Relay(database, TheWorld(database, live, bus), EFFECTS)
         passwords = ArgonPasswords()
         stack.callback(passwords.close)
 
         app = web.Application(middlewares=[gateway], client_max_size=config.max_body_bytes)
         proxies = Proxies(config.trusted_proxies)
-        app[SERVICES] = Services(database, tokens, passwords, config.trainer_registration, proxies)
+        app[SERVICES] = Services(database, tokens, passwords, sending, config.trainer_registration, proxies)
         app[SOCKETS] = sockets
         app[DOOR] = door = Door(sockets, {one.path: one for one in FORMATS}, config.allowed_origins, proxies)
         for routes in catalogue.ROUTES:
@@ -91,19 +94,22 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         documents.mount(app, catalogue.openapi_document(), catalogue.asyncapi_document(), catalogue.error_cases())
         page.mount(app, DEMO_PEOPLE if await is_loaded(database) else ())
         front.mount(app, door)
-        metrics.mount(app, metrics.Sockets(sockets, database.commits), bus)
+        metrics.mount(app, metrics.Sockets(sockets, database.commits, bus))
 
         if isinstance(bus, RedisBus):
-            tasks.start(bus.run_publisher())
-            listening = asyncio.Event()
-            tasks.start(bus.run_listener(hub.receive, listening))
-            await listening_or_late(listening)
+            bus.receive, bus.recovered = hub.receive, heads.tell_everybody_soon
+            tasks.start(bus.run())
+            await bus.started()
+        for lane in sending.lanes:
+            tasks.start(lane.run())
+        tasks.start(heads.run())
         tasks.start(relay.run())
         tasks.start(presence.run())
+        tasks.start(Revocation(hub, database, bus, live.close_connection).run())
         yield app
 
 
-def last_seen_recorder(database: Database) -> Any:
+def last_seen_recorder(database: Database) -> RecordLastSeen:
     """Return how presence remembers when somebody was last online."""
 
     async def record(user_id: UUID) -> None:
@@ -123,9 +129,11 @@ class Tasks:
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         self._running.append(self._group.create_task(work))
 
-    def stop(self) -> None:
-        for task in self._running:
+    async def stop(self) -> None:
+        """End the last one first: whoever says goodbye on its way out still finds the bus."""
+        for task in reversed(self._running):
             task.cancel()
+            await asyncio.wait([task])
 
 
 @asynccontextmanager
@@ -136,16 +144,7 @@ async def owned_tasks() -> AsyncIterator[Tasks]:
         try:
             yield tasks
         finally:
-            tasks.stop()
-
-
-async def listening_or_late(listening: asyncio.Event) -> None:
-    """Wait a moment for Redis before the first client is let in; without it we start all the same."""
-    try:
-        async with asyncio.timeout(2):
-            await listening.wait()
-    except TimeoutError:
-        log.warning("bus_not_ready")
+            await tasks.stop()
 
 
 @asynccontextmanager
@@ -156,7 +155,12 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
     `build` let go of what they use.
     """
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, keepalive_timeout=20, shutdown_timeout=SHUTDOWN_SECONDS
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=20,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        auto_decompress=False,
     )
     await runner.setup()
     try:

@@ -8,12 +8,21 @@ class AloneBus:
 
     has_others = False
 
-    def publish(self, message: bytes) -> None:
+    def publish(self, topic: str, message: bytes) -> None:
         """Nobody else is there."""
 
-    def announce(self, channel: str, message: bytes) -> None:
-        """Nobody else listens."""
+    def hear(self, topic: str) -> None:
+        """Nobody else speaks."""
 
-    async def is_alive(self) -> bool:
-        """Nothing can break."""
+    def forget(self, topic: str) -> None:
+        """Nobody else speaks."""
+
+    @property
+    def is_alive(self) -> bool:
         return True
+
+    async def settled(self) -> None:
+        """Nothing is under way."""
+
+    def announce(self, channel: str, message: bytes) -> None:
+        """No other program listens."""

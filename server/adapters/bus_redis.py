@@ -1,113 +1,124 @@
-"""Messages between instances over one Redis channel. At most once; what is lost heals by seq.
+"""Messages between instances over Redis: each topic is a channel, so an instance hears only what its clients watch.
 
-Publishing never waits for Redis: messages queue up to a bound and leave in pipelines. While Redis is away they are
-dropped, and counted in the log.
+At most once: what is lost heals by seq. Nothing here ever waits for Redis; after an outage `recovered` tells the hub to
+say how far every topic has come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
+import msgspec
 import structlog
-from redis import asyncio as redis
-from redis.exceptions import RedisError
+
+from server.adapters.redis_link import RedisLink
 
 log = structlog.get_logger(__name__)
 
-CHANNEL = "fitsync:live"
-QUEUE = 10_000
-PIPELINE = 500
-PUBLISH_SECONDS = 0.25
-RETRY_SECONDS = 0.5
-ALIVE_SECONDS = 0.25
+BEAT_SECONDS = 2.0
+DEAF_SECONDS = 5.0
 _DIGEST = 16
 _INSTANCE = 16
+_BATCH: msgspec.msgpack.Decoder[list[bytes]] = msgspec.msgpack.Decoder(list[bytes])
 
 
 class RedisBus:
-    """The `Bus` port. Each message is signed: whoever can write to Redis cannot speak for us."""
+    """The `Bus` port. Each publication is signed: whoever can write to Redis cannot speak for us."""
 
     has_others = True
 
-    def __init__(self, client: redis.Redis, instance: bytes, secret: str) -> None:
-        self._client = client
+    def __init__(self, redis_url: str, instance: bytes, secret: str) -> None:
+        self.receive: Callable[[bytes], None] = lambda _: None
+        self.recovered: Callable[[], None] = lambda: None
         self._instance = instance
         self._key = hmac.digest(secret.encode(), b"fitsync bus", "sha256")
-        self._queue: deque[tuple[str, bytes]] = deque(maxlen=QUEUE)
-        self._wanted = asyncio.Event()
+        self._outgoing: dict[str, list[bytes]] = {}
+        self._link = RedisLink(redis_url, self._hear, self._back)
+        self._beat_channel = b"fitsync:beat:" + instance.hex().encode()
+        self._heard_at = 0.0
+        self._link.subscribe(self._beat_channel)
 
-    def publish(self, message: bytes) -> None:
-        """Hand a message to all other instances; never waits."""
-        body = self._instance + message
-        self._queue.append((CHANNEL, hmac.digest(self._key, body, "sha256")[:_DIGEST] + body))
-        self._wanted.set()
+    def publish(self, topic: str, message: bytes) -> None:
+        """Hand a message to the other instances that hear a topic; leaves with all others of this tick."""
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.setdefault(topic, []).append(message)
+
+    def hear(self, topic: str) -> None:
+        """Receive what others publish on a topic."""
+        self._link.subscribe(_channel(topic))
+
+    def forget(self, topic: str) -> None:
+        """Receive it no more."""
+        self._link.unsubscribe(_channel(topic))
 
     def announce(self, channel: str, message: bytes) -> None:
-        """Let other programs hear a fact on a channel of its own; never waits."""
-        self._queue.append((channel, message))
-        self._wanted.set()
+        """Let other programs hear a fact on a channel of its own."""
+        self._link.send(b"PUBLISH", channel.encode(), message)
 
-    async def is_alive(self) -> bool:
-        """Whether Redis answers at once."""
-        try:
-            async with asyncio.timeout(ALIVE_SECONDS):
-                return bool(await self._client.ping())
-        except (RedisError, OSError, TimeoutError):
-            return False
+    async def started(self) -> None:
+        """Wait until Redis is there and hears us, for a second at most; we can do without."""
+        await self._link.started()
+        await self._link.settled()
 
-    async def run_publisher(self) -> None:
-        """Send what is queued, until cancelled."""
+    async def settled(self) -> None:
+        """Wait until Redis has taken every `hear` so far, a quarter of a second at most: it may be away."""
+        await self._link.settled()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether Redis is connected and we hear ourselves."""
+        return self._link.is_up and asyncio.get_running_loop().time() - self._heard_at < DEAF_SECONDS
+
+    async def run(self) -> None:
+        """Stay connected, and make sure that we hear: a listener can be deaf without knowing it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._link.run())
+            tasks.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        clock = asyncio.get_running_loop().time
+        deaf_since = clock()
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(PIPELINE, len(self._queue)))]
-                try:
-                    async with asyncio.timeout(PUBLISH_SECONDS), self._client.pipeline(transaction=False) as pipeline:
-                        for channel, message in batch:
-                            pipeline.execute_command("PUBLISH", channel, message)
-                        await pipeline.execute()
-                except (RedisError, OSError, TimeoutError) as away:
-                    log.warning("bus_dropped", count=len(batch), reason=type(away).__name__)
+            if not self._link.is_up:
+                deaf_since = clock()
+            elif clock() - max(self._heard_at, deaf_since) > DEAF_SECONDS:
+                log.warning("bus_deaf")
+                self._link.reset()
+            self._link.send(b"PUBLISH", self._beat_channel, b"")
+            await asyncio.sleep(BEAT_SECONDS if self.is_alive else 0.1)
 
-    async def run_listener(self, receive: Callable[[bytes], None], ready: asyncio.Event) -> None:
-        """Take in the messages of other instances, until cancelled; come back when Redis was away."""
-        while True:
-            try:
-                async with self._client.pubsub() as channel:
-                    await channel.subscribe(CHANNEL)
-                    async for message in channel.listen():
-                        if message["type"] == "subscribe":
-                            ready.set()
-                        elif message["type"] == "message":
-                            self._take(message["data"], receive)
-            except (RedisError, OSError) as away:
-                log.warning("bus_away", reason=type(away).__name__)
-            await asyncio.sleep(RETRY_SECONDS)
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, {}
+        for topic, messages in outgoing.items():
+            body = self._instance + msgspec.msgpack.encode(messages)
+            self._link.send(b"PUBLISH", _channel(topic), self._sign(topic, body) + body)
 
-    def _take(self, raw: bytes, receive: Callable[[bytes], None]) -> None:
-        digest, body = raw[:_DIGEST], raw[_DIGEST:]
-        if not hmac.compare_digest(digest, hmac.digest(self._key, body, "sha256")[:_DIGEST]):
-            log.warning("bus_forged")
+    def _hear(self, channel: bytes, raw: bytes) -> None:
+        if channel == self._beat_channel:
+            self._heard_at = asyncio.get_running_loop().time()
             return
+        digest, body = raw[:_DIGEST], raw[_DIGEST:]
         if body[:_INSTANCE] == self._instance:
             return
-        try:
-            receive(body[_INSTANCE:])
-        except ValueError as unknown:
-            # Another release speaks words we do not know yet: its clients hear them, ours catch up by seq.
-            log.info("bus_unknown_message", reason=str(unknown)[:100])
+        if not hmac.compare_digest(digest, self._sign(channel.decode().removeprefix(_PREFIX), body)):
+            log.warning("bus_forged")
+            return
+        for message in _BATCH.decode(body[_INSTANCE:]):
+            self.receive(message)
+
+    def _back(self) -> None:
+        self.recovered()
+
+    def _sign(self, topic: str, body: bytes) -> bytes:
+        """Sign a publication for its topic: replayed elsewhere it is worth nothing."""
+        return hmac.digest(self._key, topic.encode() + b"\0" + body, "sha256")[:_DIGEST]
 
 
-@asynccontextmanager
-async def connected(redis_url: str) -> AsyncIterator[redis.Redis]:
-    """Open a client for the length of a block."""
-    client = redis.from_url(redis_url, socket_connect_timeout=1.0)
-    try:
-        yield client
-    finally:
-        await client.aclose()
+_PREFIX = "fitsync:"
+
+
+def _channel(topic: str) -> bytes:
+    return (_PREFIX + topic).encode()

@@ -31,11 +31,12 @@ _GONE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
+    asyncpg.OperatorInterventionError,  # it shuts down, starts up, or has cancelled what took too long
+    asyncpg.InsufficientResourcesError,  # no memory, no disk, no connection left
+    asyncpg.TransactionRollbackError,  # a deadlock: a second try finds the way free
+    asyncpg.ReadOnlySQLTransactionError,  # a standby answers
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
 )
 
 outbox = QueryFile("outbox")

@@ -46,5 +46,14 @@ def configure(level: str, log_format: Format) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("aiohttp.server").addFilter(_shorten_bad_requests)
     for noisy in ("aiohttp.access", "engineio", "socketio", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _shorten_bad_requests(record: logging.LogRecord) -> bool:
+    """What is not HTTP is the fault of whoever sent it: one quiet line for a scanner, not a traceback."""
+    if record.exc_info and record.exc_info[0] and record.exc_info[0].__module__ == "aiohttp.http_exceptions":
+        record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return True

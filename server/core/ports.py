@@ -78,8 +78,25 @@ class Bus(Protocol):
         """Whether there can be other instances; without them nothing needs to be encoded."""
         ...
 
-    def publish(self, message: bytes) -> None:
-        """Hand a message to all other instances; never waits."""
+    def publish(self, topic: str, message: bytes) -> None:
+        """Hand a message to the other instances that hear a topic; never waits."""
+        ...
+
+    def hear(self, topic: str) -> None:
+        """Receive what others publish on a topic, from soon on."""
+        ...
+
+    def forget(self, topic: str) -> None:
+        """Receive it no more."""
+        ...
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether other instances can be heard."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until every `hear` so far holds; a bus that is away keeps nobody waiting for long."""
         ...
 
     def announce(self, channel: str, message: bytes) -> None:

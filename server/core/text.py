@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+# The end of a text. Python's `$` alone would also let a line break stand behind it.
+END = r"$(?!\n)"
 # One line with something to see in it; no control characters.
-LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*" + END
 # Several lines with something to see in them; PostgreSQL cannot store NUL.
 LINES = r"^[^\x00]*[^\s\x00][^\x00]*$"
 # Several lines, or nothing.

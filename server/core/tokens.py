@@ -104,7 +104,7 @@ class Tokens:
             return msgspec.convert(claims, type_)
         except jwt.ExpiredSignatureError:
             raise ExpiredToken from None
-        except (jwt.InvalidTokenError, msgspec.ValidationError, KeyError) as bad:
+        except (jwt.InvalidTokenError, msgspec.ValidationError, KeyError, UnicodeEncodeError) as bad:
             raise BadToken(str(bad)) from None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import types
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec.structs import fields
@@ -12,6 +14,8 @@ from msgspec.structs import fields
 from server.core.errors import INVALID, MALFORMED, DomainError, FieldError
 
 T = TypeVar("T")
+MOST_ERRORS = 50
+_UNIONS = (Union, types.UnionType)
 _AT = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _PATTERN = "matching regex"
 _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.(\w+)")
@@ -38,29 +42,61 @@ def convert(value: Any, type_: type[T], *, strict: bool = True) -> T:
 
 
 def every_error(value: Any, type_: Any, at: str = "", *, strict: bool = True) -> list[FieldError]:
-    """List all faults of a value; msgspec itself stops at the first."""
-    struct = _struct_for(value, type_)
-    if struct is None or not isinstance(value, dict):
-        return _first_error(value, type_, at, strict=strict)
+    """List the faults of a value, `MOST_ERRORS` at most; msgspec itself stops at the first."""
+    return list(islice(_errors(value, type_, at, strict), MOST_ERRORS))
+
+
+def pointer(at: str, name: object) -> str:
+    """Return the JSON pointer (RFC 6901) to a part of what `at` points to."""
+    return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
+
+
+def _errors(value: Any, type_: Any, at: str, strict: bool) -> Iterator[FieldError]:
+    inside = _errors_inside(value, type_, at, strict)
+    first = next(inside, None)
+    if first is None:
+        yield from _first_error(value, type_, at, strict)
+    else:
+        yield first
+        yield from inside
+
+
+def _errors_inside(value: Any, type_: Any, at: str, strict: bool) -> Iterator[FieldError]:
+    """Find the faults of the parts of a value."""
+    if struct := _struct_for(value, type_):
+        yield from _field_errors(value, struct, at, strict)
+    elif not any(error.pointer == at for error in _first_error(value, type_, at, strict)):
+        # It is the parts that are wrong; a list that is too long is not looked through.
+        if isinstance(value, list) and (held := _held(type_, list)):
+            for index, part in enumerate(value):
+                yield from _errors(part, held[0], pointer(at, index), strict)
+        elif isinstance(value, dict) and (held := _held(type_, dict)):
+            for key, part in value.items():
+                yield from _errors(key, held[0], pointer(at, key), strict)
+                yield from _errors(part, held[1], pointer(at, key), strict)
+
+
+def _field_errors(value: dict[Any, Any], struct: Any, at: str, strict: bool) -> Iterator[FieldError]:
     hints = get_type_hints(struct, include_extras=True)
     known = {field.encode_name: field for field in fields(struct)}
-    tag = struct.__struct_config__.tag_field
-    found = []
-    if struct.__struct_config__.forbid_unknown_fields:
-        found += [FieldError(f"{at}/{name}", "Unknown field") for name in value if name not in known and name != tag]
+    config = struct.__struct_config__
+    if config.forbid_unknown_fields:
+        unknown = (name for name in value if name not in known and name != config.tag_field)
+        yield from (FieldError(pointer(at, name), "Unknown field") for name in unknown)
     for name, field in known.items():
         if name in value:
-            found += every_error(value[name], hints[field.name], f"{at}/{name}", strict=strict)
+            yield from _errors(value[name], hints[field.name], pointer(at, name), strict)
         elif field.required:
-            found.append(FieldError(f"{at}/{name}", "Required"))
-    return found or _first_error(value, type_, at, strict=strict)
+            yield FieldError(pointer(at, name), "Required")
 
 
 def _struct_for(value: Any, type_: Any) -> Any:
-    """Return the struct a value is meant to be: the type itself, or the union's member with the value's tag."""
+    """Return the struct an object is meant to be: the type itself, or the union's member with the object's tag."""
+    if not isinstance(value, dict):
+        return None
     if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
         return type_
-    if get_origin(type_) in {Union, types.UnionType} and isinstance(value, dict):
+    if get_origin(type_) in _UNIONS:
         for member in get_args(type_):
             config = getattr(member, "__struct_config__", None)
             if config and config.tag is not None and value.get(config.tag_field) == config.tag:
@@ -68,16 +104,26 @@ def _struct_for(value: Any, type_: Any) -> Any:
     return None
 
 
-def _first_error(value: Any, type_: Any, at: str, *, strict: bool) -> list[FieldError]:
+def _held(type_: Any, kind: type) -> tuple[Any, ...]:
+    """Return the types of what a list or dict holds, whatever is wrapped around its own type."""
+    origin = get_origin(type_)
+    if origin is kind:
+        return get_args(type_)
+    if origin is Annotated or origin in _UNIONS:
+        return next((found for part in get_args(type_) if (found := _held(part, kind))), ())
+    return ()
+
+
+def _first_error(value: Any, type_: Any, at: str, strict: bool) -> list[FieldError]:
     try:
         msgspec.convert(value, type_, strict=strict)
     except msgspec.ValidationError as error:
         message = str(error)
         place = _AT.search(message)
         steps = _STEP.findall(place[1]) if place else []
-        pointer = at + "".join(f"/{index or name}" for index, name in steps)
+        found = at + "".join(f"/{index or name}" for index, name in steps)
         says = _pattern_in_words(type_) if _PATTERN in message else None
-        return [FieldError(pointer, says or _AT.sub("", message))]
+        return [FieldError(found, says or _AT.sub("", message))]
     return []
 
 

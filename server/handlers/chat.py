@@ -7,9 +7,10 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from server.core.permissions import Permission
+from server.core.text import END
 from server.domain.chat import actions as chat
 from server.domain.chat.models import (
     CLIENT_ID_REUSED,
@@ -22,14 +23,18 @@ from server.domain.chat.models import (
     NewDirect,
     NewGroup,
     NewMessage,
+    Outgoing,
     Receipt,
     Seq,
+    Sync,
+    SyncAnswer,
 )
 from server.handlers.http import Reply, Request, Routes
 
 routes = Routes("chat")
 Limit = Annotated[int, Meta(ge=1, le=100)]
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_CURSOR = f"conversation:{_UUID}=[0-9]{{1,15}}"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_SEQ = 2**53
 
@@ -38,16 +43,23 @@ class ConversationQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Which page of the list."""
 
     limit: Limit = 50
-    cursor: Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}_{_UUID}$")] | None = None
+    cursor: Annotated[str, Meta(pattern=f"^[0-9]{{1,16}}_{_UUID}{END}")] | UnsetType = UNSET
 
 
 class MessageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which messages: the newest; or those before a seq; or those after one, oldest first."""
 
     limit: Limit = 50
-    before: Seq | None = None
-    after: Seq | None = None
-    cursor: Annotated[str, Meta(pattern="^[0-9]{1,15}$")] | None = None
+    before: Seq | UnsetType = UNSET
+    after: Seq | UnsetType = UNSET
+    cursor: Annotated[str, Meta(pattern=f"^[0-9]{{1,15}}{END}")] | UnsetType = UNSET
+
+
+class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a client stands: `conversation:<id>=<last seq>`, several with commas between."""
+
+    cursors: Annotated[str, Meta(pattern=f"^({_CURSOR}(,{_CURSOR})*)?{END}", max_length=6000)] = ""
+    limit: Annotated[int, Meta(ge=1, le=300)] = 300
 
 
 class ConversationPage(msgspec.Struct, frozen=True):
@@ -90,17 +102,17 @@ async def show_conversation(request: Request, conversation_id: UUID) -> Conversa
 @routes.get("/conversations/{conversation_id}/messages", needs=Permission.READ_CONVERSATION, errors=(NO_CONVERSATION,))
 async def list_messages(request: Request, conversation_id: UUID, query: MessageQuery) -> MessagePage:
     """List messages of a conversation, always in ascending order."""
-    cursor = None if query.cursor is None else int(query.cursor)
+    cursor = UNSET if query.cursor is UNSET else int(query.cursor)
     async with request.read() as tx:
-        if query.after is not None:
-            start = query.after if cursor is None else cursor
+        if query.after is not UNSET:
+            start = query.after if cursor is UNSET else cursor
             items = await chat.list_messages(tx, conversation_id, limit=query.limit, direction="after", seq=start)
         else:
-            end = next(seq for seq in (cursor, query.before, LAST_SEQ) if seq is not None)
+            end = next(seq for seq in (cursor, query.before, LAST_SEQ) if seq is not UNSET)
             items = await chat.list_messages(tx, conversation_id, limit=query.limit, direction="before", seq=end)
     if len(items) < query.limit:
         return MessagePage(items, None)
-    return MessagePage(items, str(items[0 if query.after is None else -1].seq))
+    return MessagePage(items, str(items[0 if query.after is UNSET else -1].seq))
 
 
 @routes.post(
@@ -111,8 +123,7 @@ async def list_messages(request: Request, conversation_id: UUID, query: MessageQ
 )
 async def send_message(request: Request, conversation_id: UUID, body: NewMessage) -> Reply[Message]:
     """Say something. The same `client_id` again answers 200 with the message that was saved first."""
-    async with request.begin() as tx:
-        message = await chat.send_message(tx, conversation_id, body)
+    message = await request.services.sending.submit(Outgoing(request.me, conversation_id, body))
     return Reply(message, 200 if message.duplicate else 201)
 
 
@@ -123,12 +134,21 @@ async def read_message(request: Request, message_id: UUID) -> Receipt:
         return await chat.read_message(tx, message_id)
 
 
+@routes.get("/sync", needs=Permission.SYNC)
+async def sync(request: Request, query: SyncQuery) -> SyncAnswer:
+    """Catch up without a socket: for each topic what came after its cursor, and every conversation that has moved on."""
+    pairs = (pair.split("=") for pair in query.cursors.split(",") if pair)
+    wanted = Sync({topic: int(seq) for topic, seq in pairs}, query.limit)
+    async with request.snapshot() as tx:
+        return await chat.sync(tx, wanted)
+
+
 def _cursor(last: Conversation) -> str:
     return f"{(last.last_message_at - _EPOCH) // timedelta(microseconds=1)}_{last.id}"
 
 
-def _after(cursor: str | None) -> chat.After | None:
-    if cursor is None:
+def _after(cursor: str | UnsetType) -> chat.After | None:
+    if cursor is UNSET:
         return None
     micros, _, id_ = cursor.partition("_")
     return chat.After(_EPOCH + timedelta(microseconds=int(micros)), UUID(id_))

@@ -18,9 +18,12 @@ from server.core.actor import ANONYMOUS, Actor
 from server.core.addresses import Proxies
 from server.core.db import Database, Tx
 from server.core.errors import INVALID, DomainError, ErrorCase, FieldError
+from server.core.group_commit import GroupCommit
 from server.core.permissions import Permission
 from server.core.ports import Passwords
 from server.core.tokens import Tokens
+from server.core.validation import pointer
+from server.domain.chat.models import Message, Outgoing
 
 BODY_SECONDS = 15
 T = TypeVar("T")
@@ -35,6 +38,7 @@ class Services:
     database: Database
     tokens: Tokens
     passwords: Passwords
+    sending: GroupCommit[Outgoing, Message]
     trainer_registration: bool
     proxies: Proxies
 
@@ -57,6 +61,10 @@ class Request:
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """Open a door that only looks."""
         return self.services.database.read(self.me)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Tx]:
+        """Open a door through which everything is seen at one moment."""
+        return self.services.database.snapshot(self.me)
 
     @property
     def address(self) -> str:
@@ -159,9 +167,10 @@ def _serve(endpoint: Endpoint, authenticate: Authenticate) -> Callable[[web.Requ
         me = ANONYMOUS if endpoint.needs is None else await authenticate(services, raw.headers.get("Authorization", ""))
         arguments = _place(raw, endpoint)
         if "query" in names:
-            arguments["query"] = validation.convert(dict(raw.query), endpoint.hints["query"], strict=False)
+            arguments["query"] = validation.convert(_query(raw), endpoint.hints["query"], strict=False)
         elif raw.query:
-            raise DomainError(INVALID, errors=tuple(FieldError(f"/{name}", "Unknown parameter") for name in raw.query))
+            unknown = (FieldError(pointer("", name), "Unknown parameter") for name in _query(raw))
+            raise DomainError(INVALID, errors=tuple(unknown))
         if "body" in names:
             arguments["body"] = validation.convert(validation.parse_json(await _body(raw)), endpoint.hints["body"])
         result = await endpoint.handler(Request(raw, me, services), **arguments)
@@ -186,14 +195,25 @@ def _place(raw: web.Request, endpoint: Endpoint) -> dict[str, Any]:
     return found
 
 
+def _query(raw: web.Request) -> dict[str, str]:
+    """Read the query string. A name that stands there twice would leave it open which one is meant."""
+    found = dict(raw.query)
+    twice = [name for name in found if len(raw.query.getall(name)) > 1]
+    if twice:
+        raise DomainError(INVALID, errors=tuple(FieldError(pointer("", name), "Given twice") for name in twice))
+    return found
+
+
 async def _body(raw: web.Request) -> bytes:
-    if raw.content_type != "application/json":
+    if raw.content_type != "application/json" or "Content-Encoding" in raw.headers:
         raise web.HTTPUnsupportedMediaType
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await raw.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise web.HTTPBadRequest from None  # the client hung up, or what it sent is not what HTTP promised
 
 
 def json_response(value: object, status: int = HTTPStatus.OK) -> web.Response:

@@ -39,7 +39,8 @@ async def register(request: Request, body: NewUser) -> SignIn:
 
 @routes.post("/auth/login", needs=None, status=200, errors=(WRONG_PASSWORD,))
 async def login(request: Request, body: Credentials) -> SignIn:
-    """Sign in. Two short transactions, with the slow comparison of the password between them."""
+    """Sign in with e-mail and password."""
+    # Two short transactions: no connection waits while the password is compared, which is slow on purpose.
     async with request.read() as tx:
         known = await identity.find_login(tx, body.email)
     password_hash = known.password_hash if known else None
@@ -78,4 +79,6 @@ async def update_me(request: Request, body: ProfileChange) -> User:
 
 
 def _origin(request: Request) -> Origin:
-    return Origin(request.address or None, request.raw.headers.get("User-Agent", "")[:300] or None)
+    # aiohttp keeps bytes that are not UTF-8 as surrogates, which PostgreSQL cannot.
+    agent = request.raw.headers.get("User-Agent", "")[:300].encode(errors="replace").decode()
+    return Origin(request.address or None, agent or None)

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from server.core.metrics import SECONDS, Histogram, SocketCounts
+from server.core.ports import Bus
 
 PATH = "/metrics-prom"
 
@@ -34,16 +35,16 @@ class Source(Protocol):
 class Sockets(Collector):
     """Reads the plain numbers of the sockets when Prometheus asks."""
 
-    def __init__(self, source: Source, commits: Histogram) -> None:
+    def __init__(self, source: Source, commits: Histogram, bus: Bus) -> None:
         self._source = source
         self._commits = commits
-        self.bus_is_alive = True
+        self._bus = bus
 
     def collect(self) -> Iterator[Metric]:
         counts = self._source.counts
         yield _gauge("connections", "Open sockets.", self._source.connections)
         yield _gauge("unsent_bytes", "Bytes that wait for slow readers.", self._source.unsent_bytes)
-        yield _gauge("bus_alive", "Whether messages reach other instances.", int(self.bus_is_alive))
+        yield _gauge("bus_alive", "Whether messages reach other instances.", int(self._bus.is_alive))
         yield _counter("connections_opened", "Sockets opened.", counts.opened)
         yield _counter("commands", "Commands that clients sent.", counts.commands)
         yield _counter("packets_sent", "Packets written to sockets.", counts.packets_out)
@@ -86,17 +87,10 @@ def _durations(name: str, about: str, histogram: Histogram) -> Metric:
     return HistogramMetricFamily(f"fitsync_{name}", about, buckets, histogram.total)
 
 
-def mount(app: web.Application, sockets: Sockets, bus: Bus) -> None:
+def mount(app: web.Application, sockets: Sockets) -> None:
     """Serve the metrics."""
 
     async def metrics(_: web.Request) -> web.Response:
-        sockets.bus_is_alive = await bus.is_alive()
         return web.Response(body=exposition(sockets), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     app.router.add_get(PATH, metrics)
-
-
-class Bus(Protocol):
-    """What carries messages between instances."""
-
-    async def is_alive(self) -> bool: ...

@@ -42,7 +42,6 @@ def document(routes: Sequence[Routes]) -> dict[str, Any]:
             "description": "Bodies are bare resources in snake_case; times are RFC 3339 in UTC; ids are UUIDv7 and may "
             "be made by the client. Failures are RFC 9457 problem documents with a stable `code`. What happens live "
             "is in asyncapi.json.",
-            "license": {"name": "Proprietary", "identifier": "LicenseRef-FitSync"},
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": area.area} for area in routes],
@@ -102,16 +101,10 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
             "name": field.encode_name,
             "in": "query",
             "required": field.required,
-            "schema": _without_null(properties[field.encode_name]),
+            "schema": properties[field.encode_name],
         }
         for field in fields(type_)
     ]
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query has no null: a parameter is there or it is not."""
-    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
-    return choices[0] if len(choices) == 1 else schema
 
 
 def _responses(endpoint: Endpoint, schemas: Any) -> dict[str, Any]:
@@ -129,6 +122,9 @@ def _responses(endpoint: Endpoint, schemas: Any) -> dict[str, Any]:
             "description": "; ".join(f"`{case.code}` {case.title}" for case in cases),
             "content": {PROBLEM: {"schema": {"$ref": REF.format(name="Problem")}}},
         }
+        if BAD_REQUEST in cases:
+            # What cannot be read as a request at all never reaches us: aiohttp itself answers.
+            responses[str(status)]["content"]["text/plain"] = {"schema": {"type": "string"}}
     return responses
 
 

@@ -27,7 +27,9 @@ METHOD_NOT_ALLOWED = ErrorCase(
 )
 BODY_TOO_LARGE = ErrorCase("body_too_large", Kind.INVALID, "The body is too large", "The limit is MAX_BODY_BYTES.")
 BODY_TOO_SLOW = ErrorCase("body_too_slow", Kind.INVALID, "The body did not arrive in time", "Send it within 15 s.")
-NOT_JSON = ErrorCase("not_json", Kind.INVALID, "The body is not JSON", "Send `Content-Type: application/json`.")
+NOT_JSON = ErrorCase(
+    "not_json", Kind.INVALID, "The body is not JSON", "Send `Content-Type: application/json`, uncompressed."
+)
 BAD_REQUEST = ErrorCase("bad_request", Kind.INVALID, "The request is not valid HTTP", "Check the request line.")
 
 HTTP_CASES = {

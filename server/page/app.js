@@ -77,7 +77,9 @@ function enter() {
   addEventListener("pagehide", () => socket.close());
   addEventListener("pageshow", ({ persisted }) => persisted && socket.open());
 
-  find("[data-action=new-conversation]").addEventListener("click", () => newConversation.open());
+  for (const button of document.querySelectorAll("[data-action=new-conversation]")) {
+    button.addEventListener("click", () => newConversation.open());
+  }
   find("[data-action=sign-out]").addEventListener("click", async () => {
     socket.close();
     await account.signOut();

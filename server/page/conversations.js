@@ -32,6 +32,8 @@ export class Conversations {
   #note(count) {
     const note = find("#conversations-note");
     show(note, count === 0);
+    find("#nothing-open h2").textContent =
+      count > 0 || !this.#inbox.loaded ? "Choose a conversation" : "Nobody to talk with yet";
     if (this.#inbox.problem) note.textContent = `Your conversations could not be loaded. ${this.#inbox.problem.words}`;
     else if (!this.#inbox.loaded) note.textContent = "Loading your conversations…";
     else note.textContent = "No conversations yet. Start one with the pencil above.";

@@ -9,7 +9,6 @@ const topicOf = (id) => `conversation:${id}`;
 
 export class Inbox extends EventTarget {
   conversations = new Map(); // id → the server's Conversation, plus messages (in order, up to last_seq) and hasOlder
-  badge = 0; // unread in all conversations, as the server adds them up
   loaded = false;
   problem = null; // why nothing could be loaded
   #me;
@@ -26,8 +25,13 @@ export class Inbox extends EventTarget {
     this.#socket = socket;
     socket.on("/chat", "message.created", ({ seq, data }) => this.receive(data, seq));
     socket.on("/chat", "receipt.changed", ({ data }) => this.#applyReceipt(data));
+    socket.on("/", "sync.tick", ({ data }) => this.#compare(data.heads));
     socket.on("/", "conversation.changed", ({ data }) => this.take(data.conversation));
-    socket.on("/", "badge.changed", ({ data }) => this.#setBadge(data.total));
+  }
+
+  /** All that is unread. `badge.changed` says the same sum, for apps that do not hold every conversation. */
+  get badge() {
+    return [...this.conversations.values()].reduce((sum, conversation) => sum + conversation.unread, 0);
   }
 
   /** Conversations, the latest activity first. */
@@ -48,36 +52,34 @@ export class Inbox extends EventTarget {
     conversation.last_seq = seq;
     conversation.last_message = message;
     conversation.last_message_at = message.created_at;
-    if (message.sender_id !== this.#me.id) {
-      conversation.unread++;
-      this.badge++;
-    }
+    if (message.sender_id !== this.#me.id) conversation.unread++;
     this.#tell("message", message);
     this.#changed();
   }
 
-  #applyReceipt({ conversation_id, user_id, read_seq, unread, badge }) {
+  #applyReceipt({ conversation_id, user_id, read_seq }) {
     const conversation = this.conversations.get(conversation_id);
     if (!conversation) return;
     const member = conversation.members.find((one) => one.user_id === user_id);
     if (member) member.read_seq = Math.max(member.read_seq, read_seq);
-    if (user_id === this.#me.id && read_seq >= conversation.read_seq) {
+    if (user_id === this.#me.id && read_seq > conversation.read_seq) {
       conversation.read_seq = read_seq;
-      conversation.unread = unread ?? this.#countUnread(conversation);
+      conversation.unread = this.#countUnread(conversation);
     }
-    if (badge !== undefined) this.badge = badge;
     this.#changed();
   }
 
-  /** Another device of ours read up to somewhere: count what is left among the messages we hold. */
-  #countUnread({ messages, read_seq, unread }) {
-    const after = messages.filter((message) => message.seq > read_seq && message.sender_id !== this.#me.id);
-    return Math.min(unread, after.length);
+  /** What others wrote after our cursor. Counted here, as messages may have come in since the server counted. */
+  #countUnread({ messages, read_seq, last_seq, unread }) {
+    const holdsAll = (messages[0]?.seq ?? Infinity) <= read_seq + 1;
+    if (!holdsAll) return Math.min(unread, last_seq - read_seq);
+    return messages.filter((message) => message.seq > read_seq && message.sender_id !== this.#me.id).length;
   }
 
-  #setBadge(total) {
-    this.badge = total;
-    this.#changed();
+  /** How far each topic has come, told now and then: it gives away a last message that never reached us. */
+  #compare(heads) {
+    const isBehind = ({ id, last_seq }) => heads[topicOf(id)] > last_seq;
+    if ([...this.conversations.values()].some(isBehind)) this.sync();
   }
 
   /** A whole conversation as the server sees it for us: new, or changed in name, members or cursors. */
@@ -138,13 +140,12 @@ export class Inbox extends EventTarget {
   async #syncOnce() {
     const cursors = {};
     for (const { id, last_seq } of this.conversations.values()) cursors[topicOf(id)] = last_seq;
-    const { topics, conversations, badge } = await this.#socket.call("/", "sync", { cursors });
+    const { topics, conversations } = await this.#socket.call("/", "sync", { cursors });
     for (const [topic, { events, reset, snapshot }] of Object.entries(topics)) {
       if (reset) this.#replace(topic, snapshot);
       for (const { seq, data } of events ?? []) this.receive(data, seq);
     }
     for (const conversation of conversations) this.take(conversation);
-    this.badge = badge;
     this.loaded = true;
     this.problem = null;
     this.#changed();

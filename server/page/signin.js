@@ -6,6 +6,7 @@ import { face } from "./people.js";
 import { role } from "./words.js";
 
 const ROLES = ["trainer", "client", "gym_owner", "admin"]; // the order of the cards: who has most to see comes first
+const MIN_PASSWORD = 8; // for a new one; the server judges
 
 export class SignIn {
   #account;
@@ -58,6 +59,7 @@ export class SignIn {
     show(find("#name-field"), this.#registers);
     name.required = this.#registers;
     password.autocomplete = this.#registers ? "new-password" : "current-password";
+    password.minLength = this.#registers ? MIN_PASSWORD : 1;
     find("#sign-in-submit").textContent = this.#registers ? "Create my account" : "Sign in";
   }
 

@@ -20,7 +20,7 @@ export class Thread {
   #scroller = find("#scroller");
   #atEnd = true;
   #openedAt = 0; // the last seq when it was opened: only what comes after that moves in
-  #newFrom = Infinity; // the "new messages" line stands before this seq
+  #newAfter = Infinity; // the "new messages" line stands before the first of others' after this seq
 
   constructor({ me, inbox, outbox, presence, typing, composer }) {
     this.#me = me;
@@ -40,21 +40,21 @@ export class Thread {
     this.conversation = conversation;
     this.#atEnd = true;
     this.#openedAt = conversation?.last_seq ?? 0;
-    this.#newFrom = conversation?.unread > 0 ? firstUnread(conversation, this.#me) : Infinity;
+    this.#newAfter = conversation?.unread > 0 ? conversation.read_seq : Infinity;
     find("#messages").replaceChildren();
+    show(find("#thread"), Boolean(conversation));
+    show(find("#nothing-open"), !conversation);
     this.#composer.open(conversation);
   }
 
   /** A message just left this window: show it, wherever the reader was. */
   sent() {
-    this.#newFrom = Infinity;
+    this.#newAfter = Infinity;
     this.#atEnd = true;
   }
 
   render() {
     const conversation = this.conversation;
-    show(find("#thread"), Boolean(conversation));
-    show(find("#nothing-open"), !conversation);
     if (!conversation) return;
     find("#thread").dataset.kind = conversation.kind;
     this.#renderHead(conversation);
@@ -78,7 +78,7 @@ export class Thread {
       line.textContent = { active: "Active now", idle: "Away", offline: gone, unknown: "" }[state];
     } else {
       line.dataset.state = here.length > 0 ? "active" : "offline";
-      const names = list(conversation.members.map((one) => (one.user_id === this.#me.id ? "you" : firstName(one.name))));
+      const names = list([...others(conversation, this.#me).map((one) => firstName(one.name)), "you"]);
       line.textContent = here.length > 0 ? `${names} · ${here.length} here now` : names;
     }
   }
@@ -110,12 +110,14 @@ export class Thread {
     const isGroup = conversation.kind !== "direct";
     const furthest = Math.max(0, ...readers.map((reader) => reader.read_seq));
     const lastRead = messages.findLast((message) => message.sender_id === this.#me.id && message.seq <= furthest);
+    const isNew = ({ seq, sender_id }) => seq > this.#newAfter && sender_id !== this.#me.id;
+    const firstNew = messages.find(isNew);
     let previous;
     for (const [index, message] of messages.entries()) {
       const [next, author] = [messages[index + 1], message.sender_id ?? this.#me.id];
       const mine = author === this.#me.id;
       const startsDay = !previous || !sameDay(previous.created_at, message.created_at);
-      const startsNew = message.seq === this.#newFrom;
+      const startsNew = message === firstNew;
       if (startsDay) items.push({ key: `day ${message.client_id}`, line: day(message.created_at) });
       if (startsNew) items.push({ key: "new", line: "New messages", isNew: true });
       const readBy = mine && message.seq ? readers.filter((reader) => reader.read_seq >= message.seq) : [];
@@ -160,7 +162,7 @@ export class Thread {
       h(
         "div",
         { class: "bubble" },
-        hidden(mine ? "You: " : `${named || this.#partnerName}: `),
+        !(named && first) && hidden(mine ? "You: " : `${named || this.#partnerName}: `),
         h("span", { class: "text" }, linked(item.text)),
         h("span", { class: "meta" }, h("time", { datetime: item.at, title: exactTime(item.at) }, time(item.at)), ticks),
       ),
@@ -242,10 +244,6 @@ export class Thread {
 }
 
 const hidden = (words) => h("span", { class: "visually-hidden" }, words);
-
-function firstUnread({ messages, read_seq }, me) {
-  return messages.find((message) => message.seq > read_seq && message.sender_id !== me.id)?.seq ?? Infinity;
-}
 
 function isTogether(one, other, me) {
   const [author, otherAuthor] = [one, other].map((message) => message.sender_id ?? me.id);

@@ -18,6 +18,7 @@ from server.domain.chat.models import (
     MessageCreated,
     MessageRead,
     NewMessage,
+    Outgoing,
     Receipt,
     Seq,
 )
@@ -49,8 +50,7 @@ class MarkRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def on_send_message(connection: Connection, body: SendMessage) -> Message:
     """Say something. The same `client_id` again gives back the first message with `duplicate: true`."""
-    async with connection.begin() as tx:
-        return await chat.send_message(tx, body.conversation_id, body)
+    return await connection.sockets.sending.submit(Outgoing(connection.me, body.conversation_id, body))
 
 
 @namespace.command(needs=Permission.READ_MESSAGE, errors=(NO_CONVERSATION,))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from server.core.ports import Bus, LiveEvent, Shedding
 from server.realtime.formats import FORMATS, Format
@@ -20,6 +21,7 @@ from server.realtime.wire import Envelope
 if TYPE_CHECKING:
     from server.realtime.connection import Connection
 
+log = structlog.get_logger(__name__)
 M = TypeVar("M", bound=msgspec.Struct)
 
 
@@ -73,6 +75,9 @@ class Farewell(msgspec.Struct, frozen=True, array_like=True, tag="farewell"):
     instance: str
 
 
+# The topic that every instance hears.
+EVERY_INSTANCE = "instances"
+
 BusMessage = Tell | Join | Close | Typed | Present | Hello | Farewell
 _DECODER: msgspec.msgpack.Decoder[BusMessage] = msgspec.msgpack.Decoder(BusMessage)
 
@@ -84,31 +89,42 @@ class Hub:
         self.connections: dict[str, Connection] = {}
         self._bus = bus
         self._topics: dict[Format, defaultdict[str, set[Connection]]] = {one: defaultdict(set) for one in FORMATS}
+        self._heard: set[str] = set()
         self._people: defaultdict[UUID, dict[Connection, None]] = defaultdict(dict)  # in the order they came
-        self._listeners: dict[type[Any], Callable[[Any], None]] = {Tell: self._deliver, Join: self._join_person}
+        self._listeners: dict[type[Any], Callable[[Any], None]] = {Tell: self._deliver}
+        bus.hear(EVERY_INSTANCE)
 
     def on(self, message: type[M], listener: Callable[[M], None]) -> None:
         """Let somebody hear one kind of message between instances, our own included."""
         self._listeners[message] = listener
 
-    def publish(self, message: BusMessage) -> None:
-        """Send a message to every instance: here at once, elsewhere through the bus."""
+    def publish(self, topic: str, message: BusMessage) -> None:
+        """Send a message to every instance that hears a topic: here at once, elsewhere through the bus."""
         if self._bus.has_others:
-            self._bus.publish(msgspec.msgpack.encode(message))
+            self._bus.publish(topic, msgspec.msgpack.encode(message))
         self._listeners[type(message)](message)
+
+    async def settled(self) -> None:
+        """Wait until every topic joined so far is heard from the other instances too."""
+        await self._bus.settled()
 
     def receive(self, raw: bytes) -> None:
         """Take a message of another instance."""
-        message = _DECODER.decode(raw)
+        try:
+            message = _DECODER.decode(raw)
+        except msgspec.ValidationError as unknown:
+            # Another release says what we do not know yet: its own clients hear it, ours catch up by seq.
+            log.info("bus_message_unknown", reason=str(unknown)[:100])
+            return
         self._listeners[type(message)](message)
 
     def tell(self, topic: str, event: LiveEvent, data: object, *, at: datetime, seq: int | None = None) -> None:
         """Send one event to everybody who hears a topic, on every instance."""
-        self.publish(_tell(topic, event, data, at, seq))
+        self.publish(topic, _tell(topic, event, data, at, seq))
 
     def tell_here(self, topic: str, event: LiveEvent, data: object, *, at: datetime) -> None:
         """Send one event to everybody who hears a topic on this instance."""
-        if any(topic in topics for topics in self._topics.values()):
+        if self._is_heard_here(topic):
             self._deliver(_tell(topic, event, data, at, None))
 
     def tell_one(self, connection: Connection, event: LiveEvent, data: object, *, at: datetime) -> None:
@@ -133,6 +149,9 @@ class Hub:
             members.discard(connection)
             if not members:
                 del topics[topic]
+                if topic in self._heard and not self._is_heard_here(topic):
+                    self._heard.discard(topic)
+                    self._bus.forget(topic)
         connection.topics.clear()
         devices = self._people[connection.me.id]
         devices.pop(connection, None)
@@ -141,6 +160,13 @@ class Hub:
 
     def join(self, connection: Connection, topic: str) -> None:
         """Let one connection hear a topic. The caller has asked whether it may."""
+        if connection.id in self.connections and topic not in self._heard:
+            self._heard.add(topic)
+            self._bus.hear(topic)
+        self.join_here(connection, topic)
+
+    def join_here(self, connection: Connection, topic: str) -> None:
+        """Let one connection hear a topic of which only this instance speaks."""
         if connection.id in self.connections:
             connection.topics.add(topic)
             self._topics[connection.format][topic].add(connection)
@@ -149,9 +175,8 @@ class Hub:
         """List the open connections of a person on this instance, the oldest first."""
         return list(self._people.get(user_id, ()))
 
-    def _join_person(self, message: Join) -> None:
-        for connection in self._people.get(message.user_id, ()):
-            self.join(connection, message.topic)
+    def _is_heard_here(self, topic: str) -> bool:
+        return any(topic in topics for topics in self._topics.values())
 
     def _deliver(self, told: Tell) -> None:
         """Hand an event to everybody here who hears its topic. Sending removes nobody: the sets stand still."""

@@ -20,7 +20,7 @@ from server.core import clock
 from server.core.errors import DomainError
 from server.core.ports import LiveEvent
 from server.realtime.connection import Connection
-from server.realtime.hub import Farewell, Hello, Hub, Present
+from server.realtime.hub import EVERY_INSTANCE, Farewell, Hello, Hub, Present
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,7 @@ class Presence:
 
     async def run(self) -> None:
         """Keep the picture true until cancelled."""
-        self._hub.publish(Hello())
+        self._hub.publish(EVERY_INSTANCE, Hello())
         refresh_at = _now() + REFRESH_SECONDS
         try:
             while True:
@@ -121,7 +121,7 @@ class Presence:
                     self._repeat()
                 await self._flush()
         finally:
-            self._hub.publish(Farewell(self._instance))
+            self._hub.publish(EVERY_INSTANCE, Farewell(self._instance))
 
     def _state(self, user_id: UUID) -> PresenceState:
         states = {seen.state for seen in self._everywhere.get(user_id, {}).values()}
@@ -138,14 +138,14 @@ class Presence:
         own = self._own_state(user_id)
         said = self._everywhere.get(user_id, {}).get(self._instance)
         if own != (said and said.state):
-            self._hub.publish(Present(self._instance, [(user_id, own, clock.now().timestamp())]))
+            self._hub.publish(EVERY_INSTANCE, Present(self._instance, [(user_id, own, clock.now().timestamp())]))
 
     def _repeat(self) -> None:
         states: list[tuple[UUID, str | None, float]] = [
             (user_id, self._own_state(user_id), clock.now().timestamp()) for user_id in self._here
         ]
         if states:
-            self._hub.publish(Present(self._instance, states))
+            self._hub.publish(EVERY_INSTANCE, Present(self._instance, states))
 
     def _apply(self, message: Present) -> None:
         for user_id, state, at in message.states:

@@ -13,7 +13,7 @@ from server.core.limits import Limited
 from server.core.permissions import Permission
 from server.core.ports import Shedding, World
 from server.domain.chat import actions as chat
-from server.domain.chat.models import Conversation, ConversationCreated, MessageRead, Sync, SyncAnswer
+from server.domain.chat.models import Conversation, ConversationCreated, MessageRead, Seq, Sync, SyncAnswer
 from server.domain.chat.rules import topic_of
 from server.domain.identity.models import SESSION_ENDED, TOKEN_EXPIRED, TOKEN_INVALID, SessionRevoked, User
 from server.realtime import typing
@@ -80,6 +80,12 @@ class SessionRefreshed(msgspec.Struct, frozen=True):
     seconds_left: int
 
 
+class SyncTick(msgspec.Struct, frozen=True):
+    """The last seq of topics you hear; `sync` those in which you are behind."""
+
+    heads: dict[str, Seq]
+
+
 class BadgeChanged(msgspec.Struct, frozen=True):
     """All unread messages of the person."""
 
@@ -112,6 +118,7 @@ namespace = Namespace("/", "The session: catching up, presence, the badge.")
 @namespace.command(needs=Permission.SYNC, limited=Limited.SYNC)
 async def on_sync(connection: Connection, body: Sync) -> SyncAnswer:
     """Catch up: send the last seq of every topic you know, get what you missed. Join your namespaces first."""
+    await connection.live.settled()  # what is said from here on is heard, what was said before is read
     async with connection.snapshot() as tx:
         return await chat.sync(tx, body)
 
@@ -129,7 +136,7 @@ async def on_watch_presence(connection: Connection, body: WatchPresence) -> Pres
     async with connection.read() as tx:
         known = await chat.list_acquaintances(tx, body.user_ids)
     for person in known:
-        connection.live.hub.join(connection, presence_topic(person.user_id))
+        connection.live.hub.join_here(connection, presence_topic(person.user_id))
     presence = connection.live.presence
     return PresenceChanged([presence.of(person.user_id, person.last_seen_at) for person in known])
 
@@ -148,6 +155,11 @@ SESSION_EXPIRING = namespace.event(
     "session.expiring", Expiring, "The token ends within a minute; half a minute after its end the connection does."
 )
 SESSION_CLOSING = namespace.event("session.closing", Closing, "The server closes this connection next.")
+SYNC_TICK = namespace.event(
+    "sync.tick",
+    SyncTick,
+    "How far your topics have come, every half minute and after trouble: a lost last event heals.",
+)
 PRESENCE_CHANGED = namespace.event(
     "presence.changed", PresenceChanged, "People you watch came, went or idled.", shedding=Shedding.VOLATILE
 )

@@ -14,8 +14,10 @@ from server.core import clock
 from server.core.config import Config
 from server.core.db import Database
 from server.core.errors import INTERNAL, DomainError, ErrorCase, Kind
+from server.core.group_commit import GroupCommit
 from server.core.limits import Limits, Rate
 from server.core.metrics import Histogram, SocketCounts
+from server.domain.chat.models import Message, Outgoing
 from server.realtime import session
 from server.realtime.connection import PING_SECONDS, Connection
 from server.realtime.cork import Cork
@@ -50,6 +52,7 @@ class Sockets:
         *,
         config: Config,
         database: Database,
+        sending: GroupCommit[Outgoing, Message],
         hub: Hub,
         entrance: Entrance,
         limits: Limits,
@@ -58,6 +61,7 @@ class Sockets:
         loop = asyncio.get_running_loop()
         self.config = config
         self.database = database
+        self.sending = sending
         self.hub = hub
         self.limits = limits
         self.namespaces = namespaces

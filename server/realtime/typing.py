@@ -58,7 +58,7 @@ class Typing:
     def set(self, conversation_id: UUID, user_id: UUID, typing: bool) -> None:
         """Tell every instance that a person types, or has stopped."""
         if typing or user_id in self._until.get(conversation_id, ()):
-            self._hub.publish(Typed(conversation_id, user_id, typing))
+            self._hub.publish(topic_of(conversation_id), Typed(conversation_id, user_id, typing))
 
     def _apply(self, message: Typed) -> None:
         typists = self._until.setdefault(message.conversation_id, {})

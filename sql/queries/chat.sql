@@ -209,6 +209,12 @@ FROM conversation_participants AS mine
 JOIN conversations ON conversations.id = mine.conversation_id
 WHERE mine.conversation_id = :conversation_id AND mine.user_id = :me;
 
+-- name: list_heads
+-- How far conversations have come, for those who hear them.
+SELECT id, last_seq
+FROM conversations
+WHERE id = ANY(:ids::uuid[]);
+
 -- name: select_badge
 -- All unread messages of the asker.
 SELECT COALESCE(sum(conversations.last_seq - mine.read_seq - mine.own_after_read), 0)::bigint AS total

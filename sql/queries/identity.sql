@@ -68,6 +68,12 @@ SET revoked_at = :now
 WHERE family_id = :family_id AND user_id = :user_id AND revoked_at IS NULL
 RETURNING family_id;
 
+-- name: list_ended_sessions
+-- Of these sign-in sessions, the ones that are revoked.
+SELECT DISTINCT family_id
+FROM sessions
+WHERE family_id = ANY(:ids::uuid[]) AND revoked_at IS NOT NULL;
+
 -- name: record_last_seen
 UPDATE users
 SET last_seen_at = :now

@@ -24,6 +24,7 @@ from server.domain.chat.models import (
     ConversationCreated,
     ConversationId,
     ConversationKind,
+    Head,
     Message,
     MessageCreated,
     MessagePlace,
@@ -199,6 +200,12 @@ async def mark_read(tx: Tx, conversation_id: UUID, seq: int) -> Receipt:
     if moved:
         await tx.emit(MessageRead(receipt=receipt))
     return receipt
+
+
+async def list_heads(tx: Tx, conversation_ids: list[UUID]) -> dict[UUID, int]:
+    """Tell how far conversations have come. For those who hear them already: who may is not asked again."""
+    heads = await tx.many(Head, chat.list_heads, ids=conversation_ids)
+    return {head.id: head.last_seq for head in heads}
 
 
 async def count_unread(tx: Tx) -> int:

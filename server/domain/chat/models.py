@@ -173,6 +173,13 @@ class ConversationId(msgspec.Struct, frozen=True):
     id: UUID
 
 
+class Head(msgspec.Struct, frozen=True):
+    """How far a conversation has come."""
+
+    id: UUID
+    last_seq: int
+
+
 class OldPresence(msgspec.Struct, frozen=True):
     """When somebody was last online."""
 

@@ -147,6 +147,12 @@ async def update_me(tx: Tx, change: ProfileChange) -> User:
     return user
 
 
+async def list_ended_sessions(tx: Tx, session_ids: list[UUID]) -> set[UUID]:
+    """Of these sign-in sessions, list the ones that have ended."""
+    ended = await tx.many(SessionId, identity.list_ended_sessions, ids=session_ids)
+    return {session.family_id for session in ended}
+
+
 async def record_last_seen(tx: Tx) -> None:
     """Remember when the asker was last online."""
     await tx.run(identity.record_last_seen, id=tx.me.id, now=tx.now)

@@ -13,14 +13,19 @@ from msgspec import UNSET, Meta, UnsetType
 from server.core.actor import Actor, Role
 from server.core.errors import ErrorCase, Kind
 from server.core.events import Event
-from server.core.text import LINE, LINES_OR_NONE, ONE_LINE
+from server.core.text import END, LINE, LINES_OR_NONE, ONE_LINE
+from server.core.zones import TIME_ZONES
 
+_MAILBOX = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_TOP_HOST = r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z])?"
+
+# Whatever fits is accepted; whether somebody reads it only a letter can tell. Names in other scripts as Punycode.
 Email = Annotated[
     str,
     Meta(
-        min_length=3,
         max_length=254,
-        pattern=r"^[^@\s\x00]+@[^@\s\x00]+$",
+        pattern=rf"^(?=[^@]{{1,64}}@){_MAILBOX}(\.{_MAILBOX})*@({_HOST}\.)+{_TOP_HOST}{END}",
         extra_json_schema={"format": "email"},
         extra={"says": "Expected an e-mail address"},
     ),
@@ -34,7 +39,7 @@ Handle = Annotated[
     Meta(
         min_length=3,
         max_length=50,
-        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$",
+        pattern=rf"^[a-zA-Z0-9][a-zA-Z0-9_.-]*{END}",
         extra={"says": "Expected letters, digits, dots, dashes and underscores, a letter or digit first"},
     ),
 ]
@@ -42,18 +47,16 @@ Bio = Annotated[str, Meta(max_length=1000, pattern=LINES_OR_NONE)]
 TimeZone = Annotated[
     str,
     Meta(
-        min_length=1,
         max_length=64,
-        pattern=r"^[A-Za-z0-9_+/-]+$",
         description="IANA time zone",
         examples=["Europe/Berlin"],
-        extra={"says": "Expected an IANA time zone like Europe/Berlin"},
+        extra_json_schema={"enum": TIME_ZONES},
     ),
 ]
 Locale = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$",
+        pattern=rf"^[a-z]{{2,3}}(-[A-Z]{{2}})?{END}",
         max_length=6,
         description="BCP 47",
         examples=["en"],
@@ -61,7 +64,7 @@ Locale = Annotated[
     ),
 ]
 Token = Annotated[
-    str, Meta(min_length=1, max_length=4096, pattern=r"^[A-Za-z0-9_.-]+$", extra={"says": "Expected a token"})
+    str, Meta(min_length=1, max_length=4096, pattern=rf"^[A-Za-z0-9_.-]+{END}", extra={"says": "Expected a token"})
 ]
 
 EMAIL_TAKEN = ErrorCase(

@@ -16,7 +16,7 @@ from socketio.packet import CONNECT, DISCONNECT, EVENT
 
 from server.core.actor import ANONYMOUS, Actor
 from server.core.db import Tx
-from server.core.errors import NOT_FOUND, DomainError
+from server.core.errors import DomainError
 from server.core.limits import Bucket, Limited, refuse_after
 from server.realtime.formats import BadPacket, Format, Incomplete, Packet
 from server.realtime.frames import NORMAL, POLICY, TEXT, frame
@@ -38,6 +38,7 @@ MAX_PENDING = 64
 
 _PING = frame(b"2")
 _NOWHERE: frozenset[str] = frozenset()
+_BY_CLIENT = frozenset(("client_left", "client_closed", "transport_closed"))
 
 
 class Connection(WebSocket):
@@ -140,15 +141,23 @@ class Connection(WebSocket):
         try:
             packet = self._text(message) if opcode == TEXT else self._binary(message)
         except BadPacket as bad:
-            log.info("bad_packet", connection_id=self.id, reason=str(bad))
-            self.close(POLICY, "bad_packet")
+            self._break_off(str(bad))
             return
         if packet is None:
             return
-        if packet.type == EVENT:
+        if packet.type == EVENT and (self._is_working or packet.namespace in self.namespaces):
             self._event(packet)
-        elif packet.type in {CONNECT, DISCONNECT}:
+        elif packet.type == CONNECT or self._is_working:
             self._queue(packet)
+        elif packet.namespace not in self.namespaces:
+            self._break_off("nothing is said in a namespace before CONNECT")
+        elif packet.type == DISCONNECT:
+            self.sockets.leave(self, packet.namespace)
+
+    def _break_off(self, reason: str) -> None:
+        """End the connection of a client that does not speak Socket.IO."""
+        log.info("bad_packet", connection_id=self.id, reason=reason)
+        self.close(POLICY, "bad_packet")
 
     def _text(self, message: bytes) -> Packet | None:
         match message[:1]:
@@ -158,6 +167,8 @@ class Connection(WebSocket):
                 packet = self.format.decode_text(message)
                 if isinstance(packet, Packet):
                     return packet
+                if not self.namespaces:
+                    raise BadPacket("an attachment before CONNECT")
                 self._incomplete = packet
             case b"3":
                 self._awaits_pong = False
@@ -176,10 +187,7 @@ class Connection(WebSocket):
         return packet
 
     def _event(self, packet: Packet) -> None:
-        if not self.me.is_signed_in and not self._is_working:
-            log.info("bad_packet", connection_id=self.id, reason="an event before CONNECT")
-            self.close(POLICY, "bad_packet")
-            return
+        """Answer a command at once if it waits for nothing, else in its turn."""
         self.counts.commands += 1
         try:
             self._limit_commands()
@@ -187,7 +195,9 @@ class Connection(WebSocket):
             self.counts.refusals["commands"] += 1
             self._ack(packet, failed(error))
             return
-        if not self._is_working and (ack := self._answer_now(packet)) is not None:
+        if self._is_working:
+            self._queue(packet)
+        elif (ack := self.sockets.namespaces[packet.namespace].answer_now(self, packet.data)) is not None:
             self._ack(packet, ack)
         else:
             self._queue(packet)
@@ -197,12 +207,6 @@ class Connection(WebSocket):
         if self._bucket is None:
             self._bucket = Bucket(rate, now)
         refuse_after(self._bucket.take(rate, now))
-
-    def _answer_now(self, packet: Packet) -> Ack | None:
-        if packet.namespace not in self.namespaces:
-            return failed(DomainError(NOT_FOUND, f"Join {packet.namespace[:40]} first"))
-        namespace = self.sockets.namespaces[packet.namespace]
-        return namespace.answer_now(self, packet.data[0], packet.data[1:])
 
     def _ack(self, packet: Packet, ack: Ack) -> None:
         if packet.id is not None:
@@ -237,11 +241,11 @@ class Connection(WebSocket):
             await self.sockets.enter(self, packet.namespace, packet.data)
         elif packet.type == DISCONNECT:
             self.sockets.leave(self, packet.namespace)
-        elif packet.namespace in self.namespaces:
+        elif packet.namespace not in self.namespaces:
+            self._break_off("nothing is said in a namespace before CONNECT")
+        elif packet.type == EVENT:
             namespace = self.sockets.namespaces[packet.namespace]
-            self._ack(packet, await namespace.answer(self, packet.data[0], packet.data[1:]))
-        else:
-            self._ack(packet, failed(DomainError(NOT_FOUND, f"Join {packet.namespace[:40]} first")))
+            self._ack(packet, await namespace.answer(self, packet.data))
 
     # Time.
 
@@ -284,7 +288,8 @@ class Connection(WebSocket):
     # The end.
 
     def ended(self, reason: str) -> None:
-        self._pending = None
+        if reason not in _BY_CLIENT and self._pending is not None:
+            self._pending.clear()  # what was sent before a goodbye is still done; whoever was sent away is not served
         self._incomplete = None
         self.sockets.forget(self, reason)
 

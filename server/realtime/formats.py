@@ -5,6 +5,7 @@ Every event is encoded as JSON first; the msgpack form is made from it, so that 
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +18,7 @@ from server.realtime.frames import BINARY, frame
 from server.realtime.wire import Ack, Refusal
 
 MAX_ATTACHMENTS = 10
+UNREADABLE: list[Any] = []  # the data of an event whose text no database can keep: it is refused, not the connection
 
 
 class BadPacket(Exception):
@@ -134,8 +136,10 @@ class JsonFormat:
         rest = message[head.end() :]
         try:
             data = msgspec.json.decode(rest) if rest else None
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            raise BadPacket("not JSON") from None
+        except (msgspec.DecodeError, RecursionError):
+            if type_ != b"2" or not _is_half_a_pair(rest):
+                raise BadPacket("not JSON") from None
+            data = UNREADABLE
         return _checked(int(type_), namespace.decode() if namespace else "/", int(id_) if id_ else None, data)
 
     def decode_binary(self, message: bytes) -> Packet:
@@ -229,10 +233,19 @@ def _checked(type_: int, namespace: str, id_: int | None, data: Any) -> Packet:
     raise BadPacket("a packet that clients do not send")
 
 
+def _is_half_a_pair(text: bytes) -> bool:
+    """Whether this is JSON but for half a surrogate pair, as JavaScript writes a text that was cut in an emoji."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return b"\\ud" in text.lower()
+
+
 def _event(data: Any) -> list[Any]:
-    if not isinstance(data, list) or not data or not isinstance(data[0], str):
-        raise BadPacket("an event without a name")
-    return data
+    if isinstance(data, list) and (data is UNREADABLE or (data and isinstance(data[0], str))):
+        return data
+    raise BadPacket("an event without a name")
 
 
 def _place(namespace: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import structlog
 
 from server.core import validation
-from server.core.errors import INTERNAL, INVALID, UNAVAILABLE, UNKNOWN_COMMAND, DomainError, ErrorCase
+from server.core.errors import INTERNAL, INVALID, MALFORMED, UNAVAILABLE, UNKNOWN_COMMAND, DomainError, ErrorCase
 from server.core.limits import Limited
 from server.core.permissions import Permission
 from server.core.ports import LiveEvent, Shedding
@@ -77,14 +77,17 @@ class Namespace:
         self.events.append(event)
         return event
 
-    def answer_now(self, connection: Connection, name: str, arguments: Sequence[object]) -> Ack | None:
+    def answer_now(self, connection: Connection, event: Sequence[Any]) -> Ack | None:
         """Answer what waits for nothing; None says that the command has to be awaited with `answer`."""
+        if not event:
+            return failed(DomainError(MALFORMED, "Text with half a surrogate pair"))
+        name, *arguments = event
         command = self.commands.get(name)
-        if command is not None and command.waits:
+        if command is None:
+            return failed(DomainError(UNKNOWN_COMMAND))
+        if command.waits:
             return None
         try:
-            if command is None:
-                raise DomainError(UNKNOWN_COMMAND)
             return done(command.handler(connection, _typed(connection, command, arguments)))
         except DomainError as error:
             return failed(error)
@@ -92,10 +95,11 @@ class Namespace:
             log.exception("command_failed", connection_id=connection.id, command=f"{self.path} {name}")
             return failed(DomainError(INTERNAL))
 
-    async def answer(self, connection: Connection, name: str, arguments: Sequence[object]) -> Ack:
+    async def answer(self, connection: Connection, event: Sequence[Any]) -> Ack:
         """Do a command and say how it went. Whatever happens, there is an ack and never an exception."""
-        if (ack := self.answer_now(connection, name, arguments)) is not None:
+        if (ack := self.answer_now(connection, event)) is not None:
             return ack
+        name, *arguments = event
         command = self.commands[name]
         structlog.contextvars.bind_contextvars(
             request_id=connection.next_request_id(), connection_id=connection.id, command=f"{self.path} {name}"

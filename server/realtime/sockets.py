@@ -189,7 +189,8 @@ class Sockets:
     def forget(self, connection: Connection, reason: str) -> None:
         """A connection has ended: it hears nothing any more."""
         if connection.me.is_signed_in:
-            self.live.presence.leave(connection, clean=reason == "client_left")
+            # A close frame is a goodbye too: some clients say no other, and a lost network says none.
+            self.live.presence.leave(connection, clean=reason in {"client_left", "client_closed"})
             self.hub.remove(connection)
 
     def gone(self, connection: Connection) -> None:

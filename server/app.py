@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import zoneinfo
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import structlog
@@ -19,19 +19,24 @@ from server.adapters.bus_redis import RedisBus
 from server.adapters.passwords_argon2 import ArgonPasswords
 from server.core import db
 from server.core.actor import Actor
+from server.core.addresses import Proxies
 from server.core.config import Config
 from server.core.db import Database
 from server.core.group_commit import GroupCommit
+from server.core.limits import Limited, Limits, Rate
 from server.core.outbox import Relay
 from server.core.tokens import Tokens
 from server.demo import DEMO_PEOPLE, is_loaded
 from server.domain.chat.actions import send_messages
 from server.domain.identity import actions as identity
 from server.effects import EFFECTS
-from server.handlers import documents, health, page
+from server.handlers import documents, front, health, metrics, page
 from server.handlers.auth import authenticate
+from server.handlers.front import Door, Front
 from server.handlers.gateway import gateway
 from server.handlers.http import SERVICES, Services
+from server.realtime.entrance import TokenEntrance
+from server.realtime.formats import FORMATS
 from server.realtime.heads import Heads
 from server.realtime.hub import Hub
 from server.realtime.live import LiveHub
@@ -45,6 +50,9 @@ from server.world import TheWorld
 log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 3
+BACKLOG = 4096
+SOCKETS = web.AppKey("sockets", Sockets)
+DOOR = web.AppKey("door", Door)
 
 
 @asynccontextmanager
@@ -58,30 +66,35 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         bus = RedisBus(config.redis_url, instance, config.secret_keys[0]) if config.redis_url else AloneBus()
         tokens = Tokens(config.secret_keys)
         hub = Hub(bus)
+        sending = GroupCommit(database, send_messages, lane_of=lambda outgoing: outgoing.conversation_id)
         sockets = Sockets(
+            config=config,
             database=database,
-            tokens=tokens,
+            sending=sending,
             hub=hub,
+            entrance=TokenEntrance(database, tokens, hub, catalogue.NAMESPACES),
+            limits=Limits(rates(config)),
             namespaces=catalogue.NAMESPACES,
-            allowed_origins=config.allowed_origins,
-            max_frame_bytes=config.max_frame_bytes,
         )
         heads = Heads(hub, database)
         presence = Presence(hub, instance.hex(), PRESENCE_CHANGED, last_seen_recorder(database))
-        live = LiveHub(hub, Typing(hub), presence, heads, sockets)
+        live = sockets.live = LiveHub(hub, Typing(hub), presence, heads)
         relay = Relay(database, TheWorld(database, live, bus), EFFECTS)
-        sending = GroupCommit(database, send_messages, lane_of=lambda outgoing: outgoing.conversation_id)
         passwords = ArgonPasswords()
         stack.callback(passwords.close)
 
         app = web.Application(middlewares=[gateway], client_max_size=config.max_body_bytes)
-        app[SERVICES] = Services(database, tokens, passwords, sending, config.trainer_registration)
+        proxies = Proxies(config.trusted_proxies)
+        app[SERVICES] = Services(database, tokens, passwords, sending, config.trainer_registration, proxies)
+        app[SOCKETS] = sockets
+        app[DOOR] = door = Door(sockets, {one.path: one for one in FORMATS}, config.allowed_origins, proxies)
         for routes in catalogue.ROUTES:
             routes.mount(app, authenticate)
-        health.mount(app, {"postgres": database.is_alive})
+        health.mount(app, {"postgres": database.is_alive, "sockets": sockets.is_ready})
         documents.mount(app, catalogue.openapi_document(), catalogue.asyncapi_document(), catalogue.error_cases())
         page.mount(app, DEMO_PEOPLE if await is_loaded(database) else ())
-        sockets.mount(app, live)
+        front.mount(app, door)
+        metrics.mount(app, metrics.Sockets(sockets, database.commits, bus))
 
         tasks.start(database.watch())
         if isinstance(bus, RedisBus):
@@ -94,7 +107,6 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         tasks.start(relay.run())
         tasks.start(presence.run())
         tasks.start(Revocation(hub, database, bus, live.close_connection).run())
-        app.on_shutdown.append(lambda _: sockets.close_all())
         yield app
 
 
@@ -138,7 +150,11 @@ async def owned_tasks() -> AsyncIterator[Tasks]:
 
 @asynccontextmanager
 async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Serve an application for the length of a block; yields the port."""
+    """Serve an application for the length of a block; yields the port.
+
+    The end: not ready and nobody new, sockets are sent away in waves, requests are finished, and only then does
+    `build` let go of what they use.
+    """
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -149,8 +165,23 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=False)
-        await site.start()
-        yield int(runner.addresses[0][1])
+        http = cast("Callable[[], asyncio.Protocol]", runner.server)
+        listener = await asyncio.get_running_loop().create_server(
+            lambda: Front(app[DOOR], http), host, port, backlog=BACKLOG
+        )
+        try:
+            yield int(listener.sockets[0].getsockname()[1])
+        finally:
+            listener.close()
+            await app[SOCKETS].drain()
     finally:
         await runner.cleanup()
+
+
+def rates(config: Config) -> dict[Limited, Rate]:
+    """Return how often one person may do what."""
+    return {
+        Limited.SEND_MESSAGE: Rate(config.messages_per_second, 1, config.messages_burst),
+        Limited.SET_TYPING: Rate(config.typing_per_minute, 60, max(2, config.typing_per_minute // 10)),
+        Limited.SYNC: Rate(config.syncs_per_minute, 60, config.syncs_per_minute),
+    }

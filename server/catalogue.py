@@ -5,22 +5,30 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from server.core import errors
+from server.core import errors, limits
 from server.core.errors import ErrorCase
 from server.domain.chat import models as chat_models
 from server.domain.identity import models as identity_models
 from server.handlers import chat as chat_routes
+from server.handlers import handshake, openapi, problems
 from server.handlers import identity as identity_routes
-from server.handlers import openapi, problems
 from server.handlers.http import Routes
-from server.realtime import asyncapi, chat, session, typing
+from server.realtime import asyncapi, chat, session, sockets, typing
 from server.realtime.namespace import Namespace
 
 ROUTES: tuple[Routes, ...] = (identity_routes.routes, chat_routes.routes)
 NAMESPACES: dict[str, Namespace] = {
     found.path: found for found in (session.namespace, chat.namespace, typing.namespace)
 }
-_DECLARING: tuple[ModuleType, ...] = (errors, problems, identity_models, chat_models)
+_DECLARING: tuple[ModuleType, ...] = (
+    errors,
+    limits,
+    problems,
+    handshake,
+    sockets,
+    identity_models,
+    chat_models,
+)
 
 
 def error_cases() -> dict[str, ErrorCase]:

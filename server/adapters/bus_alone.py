@@ -6,6 +6,8 @@ from __future__ import annotations
 class AloneBus:
     """The `Bus` port, without Redis."""
 
+    has_others = False
+
     def publish(self, topic: str, message: bytes) -> None:
         """Nobody else is there."""
 

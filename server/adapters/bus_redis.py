@@ -27,6 +27,8 @@ _BATCH: msgspec.msgpack.Decoder[list[bytes]] = msgspec.msgpack.Decoder(list[byte
 class RedisBus:
     """The `Bus` port. Each publication is signed: whoever can write to Redis cannot speak for us."""
 
+    has_others = True
+
     def __init__(self, redis_url: str, instance: bytes, secret: str) -> None:
         self.receive: Callable[[bytes], None] = lambda _: None
         self.recovered: Callable[[], None] = lambda: None

@@ -53,6 +53,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 256 * 1024
     max_frame_bytes: Annotated[int, Meta(ge=1024, description="Largest socket frame from a client.")] = 64 * 1024
+    max_connections: Annotated[int, Meta(ge=1, description="Most sockets of this instance.")] = 20_000
+    max_connections_per_user: Annotated[
+        int, Meta(ge=1, description="Most sockets of one person on this instance; the oldest is closed.")
+    ] = 10
+    max_connections_per_address: Annotated[
+        int, Meta(ge=1, description="Most sockets from one address; many people may share one.")
+    ] = 5_000
+    commands_per_minute: Annotated[int, Meta(ge=1, description="Commands of one socket.")] = 120
+    commands_burst: Annotated[int, Meta(ge=1, description="Commands of one socket at once.")] = 20
+    messages_per_second: Annotated[int, Meta(ge=1, description="Messages that one person may send.")] = 5
+    messages_burst: Annotated[int, Meta(ge=1, description="Messages that one person may send at once.")] = 10
+    typing_per_minute: Annotated[int, Meta(ge=1, description="How often one person may say that they type.")] = 30
+    syncs_per_minute: Annotated[int, Meta(ge=1, description="How often one person may `sync`.")] = 10
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated."),
+    ] = ()
     parent_pid: Annotated[
         int, Meta(ge=0, description="End when this parent process ends, even by kill -9; `make run` sets it.")
     ] = 0
@@ -70,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MIN_SECRET = 32
+_LISTS = frozenset(("allowed_origins", "trusted_proxies"))
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
@@ -84,7 +102,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         if not text:
             continue
         try:
-            given: object = [part.strip() for part in text.split(",")] if field.name == "allowed_origins" else text
+            given: object = [part.strip() for part in text.split(",")] if field.name in _LISTS else text
             values[field.name] = (
                 Path(text) if field.name == "data_dir" else msgspec.convert(given, hints[field.name], strict=False)
             )

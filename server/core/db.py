@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from server.core.actor import Actor
 from server.core.errors import UNAVAILABLE, DomainError
 from server.core.events import Event, name_of
 from server.core.ids import NOBODY, new_id
+from server.core.metrics import Histogram
 from server.core.pulse import Pulse
 from server.core.queries import Query, QueryFile
 
@@ -127,6 +129,7 @@ class Database:
         self._pulse = pulse
         self._in_use: set[Any] = set()
         self._queue: dict[object, float] = {}
+        self.commits = Histogram()
         self.after_commit: AfterCommit | None = None
 
     async def watch(self) -> None:
@@ -149,6 +152,8 @@ class Database:
                     if not error.stands:
                         raise
                     refused = error
+                worked = time.perf_counter()
+            self.commits.observe(time.perf_counter() - worked)
         if self.after_commit and (tx.journaled or tx.queued):
             await self.after_commit(tx.journaled, tx.queued)
         if refused is not None:

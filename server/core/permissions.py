@@ -26,6 +26,7 @@ class Permission(StrEnum):
     READ_ME = "identity:me:read"
     UPDATE_ME = "identity:me:update"
     LOGOUT = "identity:session:logout"
+    REFRESH_SESSION = "identity:session:refresh"
     CREATE_CONVERSATION = "chat:conversation:create"
     READ_CONVERSATION = "chat:conversation:read"
     SEND_MESSAGE = "chat:message:send"
@@ -42,6 +43,7 @@ GRANTS: Mapping[Permission, Mapping[Relation, frozenset[Role]]] = {
     Permission.READ_ME: {Relation.SELF: EVERY_ROLE},
     Permission.UPDATE_ME: {Relation.SELF: EVERY_ROLE},
     Permission.LOGOUT: {Relation.SELF: EVERY_ROLE},
+    Permission.REFRESH_SESSION: {Relation.SELF: EVERY_ROLE},
     Permission.CREATE_CONVERSATION: {Relation.ANY: EVERY_ROLE},
     Permission.READ_CONVERSATION: {Relation.MEMBER: EVERY_ROLE},
     Permission.SEND_MESSAGE: {Relation.MEMBER: EVERY_ROLE},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -25,6 +26,18 @@ class Passwords(Protocol):
         ...
 
 
+class Shedding(StrEnum):
+    """What becomes of an event for somebody whose connection lags behind.
+
+    KEPT is always sent. REPLACEABLE is left out under pressure: the next head of its topic makes up for it. VOLATILE is
+    left out first, and nothing makes up for it.
+    """
+
+    KEPT = "kept"
+    REPLACEABLE = "replaceable"
+    VOLATILE = "volatile"
+
+
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
     """Something that connected people are told: its namespace, its name and the type of its data."""
@@ -34,6 +47,7 @@ class LiveEvent:
     data: Any
     sequenced: bool
     summary: str
+    shedding: Shedding = Shedding.KEPT
 
 
 class Live(Protocol):
@@ -58,6 +72,11 @@ class Live(Protocol):
 
 class Bus(Protocol):
     """Carries messages between instances. At most once: what is lost heals by seq."""
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there can be other instances; without them nothing needs to be encoded."""
+        ...
 
     def publish(self, topic: str, message: bytes) -> None:
         """Hand a message to the other instances that hear a topic; never waits."""

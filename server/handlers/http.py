@@ -15,6 +15,7 @@ from aiohttp import web
 
 from server.core import validation
 from server.core.actor import ANONYMOUS, Actor
+from server.core.addresses import Proxies
 from server.core.db import Database, Tx
 from server.core.errors import INVALID, DomainError, ErrorCase, FieldError
 from server.core.group_commit import GroupCommit
@@ -39,6 +40,7 @@ class Services:
     passwords: Passwords
     sending: GroupCommit[Outgoing, Message]
     trainer_registration: bool
+    proxies: Proxies
 
 
 SERVICES = web.AppKey("services", Services)
@@ -63,6 +65,11 @@ class Request:
     def snapshot(self) -> AbstractAsyncContextManager[Tx]:
         """Open a door through which everything is seen at one moment."""
         return self.services.database.snapshot(self.me)
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from, seen through our own proxies."""
+        return self.services.proxies.client(self.raw.remote or "", self.raw.headers.get("X-Forwarded-For", ""))
 
 
 @dataclass(frozen=True, slots=True)

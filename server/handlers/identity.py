@@ -81,4 +81,4 @@ async def update_me(request: Request, body: ProfileChange) -> User:
 def _origin(request: Request) -> Origin:
     # aiohttp keeps bytes that are not UTF-8 as surrogates, which PostgreSQL cannot.
     agent = request.raw.headers.get("User-Agent", "")[:300].encode(errors="replace").decode()
-    return Origin(request.raw.remote, agent or None)
+    return Origin(request.address or None, agent or None)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from server.core.limits import Limited
 from server.core.permissions import Permission
 from server.core.ports import World
 from server.domain.chat import actions as chat
@@ -17,6 +18,7 @@ from server.domain.chat.models import (
     MessageCreated,
     MessageRead,
     NewMessage,
+    Outgoing,
     Receipt,
     Seq,
 )
@@ -43,11 +45,12 @@ class MarkRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seq: Seq
 
 
-@namespace.command(needs=Permission.SEND_MESSAGE, errors=(NO_CONVERSATION, CLIENT_ID_REUSED))
+@namespace.command(
+    needs=Permission.SEND_MESSAGE, errors=(NO_CONVERSATION, CLIENT_ID_REUSED), limited=Limited.SEND_MESSAGE
+)
 async def on_send_message(connection: Connection, body: SendMessage) -> Message:
     """Say something. The same `client_id` again gives back the first message with `duplicate: true`."""
-    async with connection.begin() as tx:
-        return await chat.send_message(tx, body.conversation_id, body)
+    return await connection.sockets.sending.submit(Outgoing(connection.me, body.conversation_id, body))
 
 
 @namespace.command(needs=Permission.READ_MESSAGE, errors=(NO_CONVERSATION,))

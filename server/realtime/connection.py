@@ -2,58 +2,314 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import random
+import secrets
+from collections import deque
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import msgspec
+import structlog
+from socketio.packet import CONNECT, DISCONNECT, EVENT
+
 from server.core.actor import ANONYMOUS, Actor
-from server.core.db import Database, Tx
+from server.core.db import Tx
+from server.core.errors import DomainError
+from server.core.limits import Bucket, Limited, refuse_after
+from server.realtime.formats import BadPacket, Format, Incomplete, Packet
+from server.realtime.frames import NORMAL, POLICY, TEXT, frame
+from server.realtime.websocket import WebSocket
+from server.realtime.wire import Ack, failed
 
 if TYPE_CHECKING:
     from server.realtime.live import LiveHub
+    from server.realtime.sockets import Sockets
 
-Send = Callable[[str], None]
+log = structlog.get_logger(__name__)
+
+PING_SECONDS = 25.0
+PONG_SECONDS = 20.0
+CONNECT_SECONDS = 10.0
+WARN_SECONDS = 60.0
+GRACE_SECONDS = 30.0
+MAX_PENDING = 64
+
+_PING = frame(b"2")
+_NOWHERE: frozenset[str] = frozenset()
+_BY_CLIENT = frozenset(("client_left", "client_closed", "transport_closed"))
 
 
-class Connection:
-    """A connection is signed in by its first CONNECT; until then `me` is nobody and it hears nothing."""
+class Connection(WebSocket):
+    """A connection is signed in by its first CONNECT; until then `me` is nobody and it hears nothing.
 
-    __slots__ = ("_database", "_send", "id", "live", "me", "namespaces", "topics")
+    Its commands are done one after the other, in the order they came: at once when they wait for nothing, else by one
+    task that lives as long as there is something to do.
+    """
 
-    def __init__(self, id_: str, send: Send, database: Database, live: LiveHub) -> None:
-        self.id = id_
-        self.live = live
+    __slots__ = (
+        "_awaits_pong",
+        "_beat_at",
+        "_bucket",
+        "_commands",
+        "_incomplete",
+        "_is_working",
+        "_pending",
+        "_session_at",
+        "address",
+        "expires_at",
+        "format",
+        "id",
+        "me",
+        "namespaces",
+        "sockets",
+        "token_hash",
+        "topics",
+    )
+
+    def __init__(self, sockets: Sockets, format_: Format, transport: asyncio.Transport, address: str) -> None:
+        super().__init__(transport, sockets.cork, sockets.wheel, sockets.counts, sockets.config.max_frame_bytes)
+        self.id = secrets.token_urlsafe(15)
+        self.sockets = sockets
+        self.format = format_
+        self.address = address
         self.me: Actor = ANONYMOUS
-        self.namespaces: set[str] = set()
+        self.token_hash = b""
+        self.expires_at: float | None = None  # when the access token does
+        self.namespaces = _NOWHERE
         self.topics: set[str] = set()
-        self._send = send
-        self._database = database
+        self._pending: deque[Packet] | None = None
+        self._is_working = False
+        self._incomplete: Incomplete | None = None
+        self._bucket: Bucket | None = None
+        self._commands = 0
+        self._awaits_pong = False
+        # Spread, so that those who came together are not asked together.
+        self._beat_at = self.wheel.now + PING_SECONDS * random.uniform(0.6, 1)
+        self._session_at = self.wheel.now + CONNECT_SECONDS
+        self.wheel.at(self, self._session_at)
+        self.send(_opening(self))
 
-    def send(self, namespace: str, packet: str) -> None:
-        """Queue a ready packet; a namespace that was not joined is not told."""
-        if namespace in self.namespaces:
-            self._send(packet)
+    # What handlers use.
+
+    @property
+    def live(self) -> LiveHub:
+        """Everything live."""
+        return self.sockets.live
 
     def begin(self) -> AbstractAsyncContextManager[Tx]:
         """Open the one read-write transaction of a command."""
-        return self._database.begin(self.me)
+        return self.sockets.database.begin(self.me)
 
     def read(self) -> AbstractAsyncContextManager[Tx]:
         """Open a door that only looks."""
-        return self._database.read(self.me)
+        return self.sockets.database.read(self.me)
 
     def snapshot(self) -> AbstractAsyncContextManager[Tx]:
         """Open a door through which everything is seen at one moment."""
-        return self._database.snapshot(self.me)
+        return self.sockets.database.snapshot(self.me)
 
     def hears(self, topic: str) -> bool:
         """Whether this connection has joined a topic; for conversations that means membership."""
         return topic in self.topics
 
+    def limit(self, what: Limited) -> None:
+        """Count what this person does, or raise `rate_limited`."""
+        self.sockets.limits.take(what, self.me.id, self.wheel.now)
+
+    def next_request_id(self) -> str:
+        """Name the next command in the log."""
+        self._commands += 1
+        return f"{self.id}-{self._commands}"
+
+    @property
+    def seconds_left(self) -> int:
+        """How long the access token still lasts."""
+        return max(0, int((self.expires_at or 0) - self.wheel.now))
+
     @property
     def user_topic(self) -> str:
         return user_topic(self.me.id)
+
+    # What comes in.
+
+    def has_room(self) -> bool:
+        return self._pending is None or len(self._pending) < MAX_PENDING
+
+    def receive(self, opcode: int, message: bytes) -> None:
+        try:
+            packet = self._text(message) if opcode == TEXT else self._binary(message)
+        except BadPacket as bad:
+            self._break_off(str(bad))
+            return
+        if packet is None:
+            return
+        if packet.type == EVENT and (self._is_working or packet.namespace in self.namespaces):
+            self._event(packet)
+        elif packet.type == CONNECT or self._is_working:
+            self._queue(packet)
+        elif packet.namespace not in self.namespaces:
+            self._break_off("nothing is said in a namespace before CONNECT")
+        elif packet.type == DISCONNECT:
+            self.sockets.leave(self, packet.namespace)
+
+    def _break_off(self, reason: str) -> None:
+        """End the connection of a client that does not speak Socket.IO."""
+        log.info("bad_packet", connection_id=self.id, reason=reason)
+        self.close(POLICY, "bad_packet")
+
+    def _text(self, message: bytes) -> Packet | None:
+        match message[:1]:
+            case b"4":
+                if self._incomplete is not None:
+                    raise BadPacket("a packet between attachments")
+                packet = self.format.decode_text(message)
+                if isinstance(packet, Packet):
+                    return packet
+                if not self.namespaces:
+                    raise BadPacket("an attachment before CONNECT")
+                self._incomplete = packet
+            case b"3":
+                self._awaits_pong = False
+            case b"1":
+                self.close(NORMAL, "client_left")
+            case _:
+                raise BadPacket("not Engine.IO")
+        return None
+
+    def _binary(self, message: bytes) -> Packet | None:
+        if self._incomplete is None:
+            return self.format.decode_binary(message)
+        packet = self._incomplete.add(message)
+        if packet is not None:
+            self._incomplete = None
+        return packet
+
+    def _event(self, packet: Packet) -> None:
+        """Answer a command at once if it waits for nothing, else in its turn."""
+        self.counts.commands += 1
+        try:
+            self._limit_commands()
+        except DomainError as error:
+            self.counts.refusals["commands"] += 1
+            self._ack(packet, failed(error))
+            return
+        if self._is_working:
+            self._queue(packet)
+        elif (ack := self.sockets.namespaces[packet.namespace].answer_now(self, packet.data)) is not None:
+            self._ack(packet, ack)
+        else:
+            self._queue(packet)
+
+    def _limit_commands(self) -> None:
+        rate, now = self.sockets.command_rate, self.wheel.now
+        if self._bucket is None:
+            self._bucket = Bucket(rate, now)
+        refuse_after(self._bucket.take(rate, now))
+
+    def _ack(self, packet: Packet, ack: Ack) -> None:
+        if packet.id is not None:
+            self.send(self.format.ack(packet.namespace, packet.id, ack))
+
+    # One after the other.
+
+    def _queue(self, packet: Packet) -> None:
+        if self._pending is None:
+            self._pending = deque()
+        self._pending.append(packet)
+        if not self._is_working:
+            self._is_working = True
+            self.sockets.start(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._pending:
+                await self._do(self._pending.popleft())
+                if self._has_caught_up():
+                    self.read_on()
+        finally:
+            self._is_working = False
+            self._pending = None
+
+    def _has_caught_up(self) -> bool:
+        """Whether to read on: not after every command, for each time costs two calls of the kernel."""
+        return self._pending is not None and len(self._pending) <= MAX_PENDING // 2
+
+    async def _do(self, packet: Packet) -> None:
+        if packet.type == CONNECT:
+            await self.sockets.enter(self, packet.namespace, packet.data)
+        elif packet.type == DISCONNECT:
+            self.sockets.leave(self, packet.namespace)
+        elif packet.namespace not in self.namespaces:
+            self._break_off("nothing is said in a namespace before CONNECT")
+        elif packet.type == EVENT:
+            namespace = self.sockets.namespaces[packet.namespace]
+            self._ack(packet, await namespace.answer(self, packet.data))
+
+    # Time.
+
+    def look(self, now: float) -> None:
+        """See what is late: a write, a pong, a CONNECT, a new token."""
+        super().look(now)
+        if self.is_open and now >= self._session_at:
+            self._session_at = self._look_at_session(now)
+        if self.is_open and now >= self._beat_at:
+            self._beat_at = self._beat(now)
+        if self.is_open:
+            self.wheel.at(self, min(self._session_at, self._beat_at))
+
+    def _beat(self, now: float) -> float:
+        # A pong may wait behind what we do not read from somebody who lags; that they read on is asked for instead.
+        if self._awaits_pong and not self.lags:
+            self.abort("ping_timeout")
+        self._awaits_pong = True
+        self.send(_PING)
+        return now + PING_SECONDS
+
+    def _look_at_session(self, now: float) -> float:
+        if not self.namespaces:
+            self.close(POLICY, "no_connect")
+        elif self.expires_at is not None and now >= self.expires_at + GRACE_SECONDS:
+            self.sockets.dismiss(self, "token_expired", reconnect=True)
+        elif self.expires_at is not None:
+            self.sockets.warn(self)
+            return self.expires_at + GRACE_SECONDS
+        return float("inf")
+
+    def expect(self) -> None:
+        """Set the next moment when something must have happened: a CONNECT, or a new token before the old one ends."""
+        if not self.namespaces:
+            self._session_at = self.wheel.now + CONNECT_SECONDS
+        else:
+            self._session_at = float("inf") if self.expires_at is None else self.expires_at - WARN_SECONDS
+        self.wheel.at(self, min(self._session_at, self._beat_at))
+
+    # The end.
+
+    def ended(self, reason: str) -> None:
+        if reason not in _BY_CLIENT and self._pending is not None:
+            self._pending.clear()  # what was sent before a goodbye is still done; whoever was sent away is not served
+        self._incomplete = None
+        self.sockets.forget(self, reason)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.sockets.gone(self)
+
+
+class _Opening(msgspec.Struct, frozen=True):
+    sid: str
+    upgrades: tuple[str, ...]
+    pingInterval: int  # noqa: N815 - the names are Engine.IO's
+    pingTimeout: int  # noqa: N815
+    maxPayload: int  # noqa: N815
+
+
+def _opening(connection: Connection) -> bytes:
+    times = int(PING_SECONDS * 1000), int(PONG_SECONDS * 1000)
+    opening = _Opening(connection.id, (), *times, connection.sockets.config.max_frame_bytes)
+    return frame(b"0" + msgspec.json.encode(opening))
 
 
 def user_topic(user_id: UUID) -> str:

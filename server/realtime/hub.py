@@ -1,6 +1,6 @@
 """Who hears what, on this instance; and the road to those who listen on the others.
 
-A message between instances carries the packet ready to be sent: it is encoded once, wherever it is heard.
+An event is encoded once where it happens, framed once per format wherever somebody hears it, and then only handed on.
 """
 
 from __future__ import annotations
@@ -8,26 +8,31 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from server.core.ports import Bus, LiveEvent
-from server.realtime.connection import Connection
-from server.realtime.wire import Envelope, event_text
+from server.core.ports import Bus, LiveEvent, Shedding
+from server.realtime.formats import FORMATS, Format
+from server.realtime.wire import Envelope
+
+if TYPE_CHECKING:
+    from server.realtime.connection import Connection
 
 log = structlog.get_logger(__name__)
 M = TypeVar("M", bound=msgspec.Struct)
 
 
 class Tell(msgspec.Struct, frozen=True, array_like=True, tag="tell"):
-    """A packet for everybody who hears a topic."""
+    """An event for everybody who hears a topic; the envelope is JSON already."""
 
     topic: str
     namespace: str
-    packet: str
+    event: str
+    envelope: bytes
+    shedding: Shedding = Shedding.KEPT
 
 
 class Join(msgspec.Struct, frozen=True, array_like=True, tag="join"):
@@ -83,12 +88,10 @@ class Hub:
     def __init__(self, bus: Bus) -> None:
         self.connections: dict[str, Connection] = {}
         self._bus = bus
-        self._topics: defaultdict[str, set[Connection]] = defaultdict(set)
+        self._topics: dict[Format, defaultdict[str, set[Connection]]] = {one: defaultdict(set) for one in FORMATS}
         self._heard: set[str] = set()
-        self._people: defaultdict[UUID, set[Connection]] = defaultdict(set)
-        self._listeners: dict[type[Any], Callable[[Any], None]] = {
-            Tell: lambda message: self._deliver(message.topic, message.namespace, message.packet),
-        }
+        self._people: defaultdict[UUID, dict[Connection, None]] = defaultdict(dict)  # in the order they came
+        self._listeners: dict[type[Any], Callable[[Any], None]] = {Tell: self._deliver}
         bus.hear(EVERY_INSTANCE)
 
     def on(self, message: type[M], listener: Callable[[M], None]) -> None:
@@ -97,7 +100,8 @@ class Hub:
 
     def publish(self, topic: str, message: BusMessage) -> None:
         """Send a message to every instance that hears a topic: here at once, elsewhere through the bus."""
-        self._bus.publish(topic, msgspec.msgpack.encode(message))
+        if self._bus.has_others:
+            self._bus.publish(topic, msgspec.msgpack.encode(message))
         self._listeners[type(message)](message)
 
     async def settled(self) -> None:
@@ -116,34 +120,43 @@ class Hub:
 
     def tell(self, topic: str, event: LiveEvent, data: object, *, at: datetime, seq: int | None = None) -> None:
         """Send one event to everybody who hears a topic, on every instance."""
-        self.publish(topic, Tell(topic, event.namespace, _packet(topic, event, data, at, seq)))
+        self.publish(topic, _tell(topic, event, data, at, seq))
 
     def tell_here(self, topic: str, event: LiveEvent, data: object, *, at: datetime) -> None:
         """Send one event to everybody who hears a topic on this instance."""
-        self._deliver(topic, event.namespace, _packet(topic, event, data, at, None))
+        if self._is_heard_here(topic):
+            self._deliver(_tell(topic, event, data, at, None))
 
     def tell_one(self, connection: Connection, event: LiveEvent, data: object, *, at: datetime) -> None:
         """Send one event to one connection."""
-        packet = _packet(connection.user_topic, event, data, at, None)
-        connection.send(event.namespace, packet)
+        if event.namespace in connection.namespaces:
+            told = _tell(connection.user_topic, event, data, at, None)
+            connection.send(connection.format.event(told.namespace, told.event, told.envelope))
 
     def add(self, connection: Connection) -> None:
         """Take in a connection that is signed in; from here on it hears what concerns its person."""
         self.connections[connection.id] = connection
-        self._people[connection.me.id].add(connection)
+        self._people[connection.me.id][connection] = None
         self.join(connection, connection.user_topic)
 
     def remove(self, connection: Connection) -> None:
-        """Let a connection go."""
+        """Let a connection go. It costs as much as the connection has topics, not as many as there are."""
         if self.connections.pop(connection.id, None) is None:
             return
+        topics = self._topics[connection.format]
         for topic in connection.topics:
-            _discard(self._topics, topic, connection)
-            if topic in self._heard and topic not in self._topics:
-                self._heard.discard(topic)
-                self._bus.forget(topic)
+            members = topics[topic]
+            members.discard(connection)
+            if not members:
+                del topics[topic]
+                if topic in self._heard and not self._is_heard_here(topic):
+                    self._heard.discard(topic)
+                    self._bus.forget(topic)
         connection.topics.clear()
-        _discard(self._people, connection.me.id, connection)
+        devices = self._people[connection.me.id]
+        devices.pop(connection, None)
+        if not devices:
+            del self._people[connection.me.id]
 
     def join(self, connection: Connection, topic: str) -> None:
         """Let one connection hear a topic. The caller has asked whether it may."""
@@ -156,24 +169,32 @@ class Hub:
         """Let one connection hear a topic of which only this instance speaks."""
         if connection.id in self.connections:
             connection.topics.add(topic)
-            self._topics[topic].add(connection)
+            self._topics[connection.format][topic].add(connection)
 
     def of_person(self, user_id: UUID) -> list[Connection]:
-        """List the open connections of a person on this instance."""
+        """List the open connections of a person on this instance, the oldest first."""
         return list(self._people.get(user_id, ()))
 
-    def _deliver(self, topic: str, namespace: str, packet: str) -> None:
-        for connection in self._topics.get(topic, ()):
-            connection.send(namespace, packet)
+    def _is_heard_here(self, topic: str) -> bool:
+        return any(topic in topics for topics in self._topics.values())
+
+    def _deliver(self, told: Tell) -> None:
+        """Hand an event to everybody here who hears its topic. Sending removes nobody: the sets stand still."""
+        namespace = told.namespace
+        for format_, topics in self._topics.items():
+            members = topics.get(told.topic)
+            if not members:
+                continue
+            ready = format_.event(namespace, told.event, told.envelope)
+            if told.shedding is Shedding.KEPT:
+                for connection in members:
+                    if namespace in connection.namespaces:
+                        connection.send(ready)
+            else:
+                for connection in members:
+                    if namespace in connection.namespaces and not connection.leaves_out(told.shedding):
+                        connection.send(ready)
 
 
-def _packet(topic: str, event: LiveEvent, data: object, at: datetime, seq: int | None) -> str:
-    return event_text(event.namespace, event.name, msgspec.json.encode(Envelope(topic, seq, at, data)))
-
-
-def _discard(index: defaultdict[Any, set[Connection]], key: object, connection: Connection) -> None:
-    members = index.get(key)
-    if members is not None:
-        members.discard(connection)
-        if not members:
-            del index[key]
+def _tell(topic: str, event: LiveEvent, data: object, at: datetime, seq: int | None) -> Tell:
+    return Tell(topic, event.namespace, event.name, msgspec.json.encode(Envelope(topic, seq, at, data)), event.shedding)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
-from server.core import clock
 from server.core.ports import LiveEvent
-from server.realtime import session
 from server.realtime.connection import Connection, user_topic
 from server.realtime.heads import Heads
 from server.realtime.hub import Close, Hub, Join
@@ -16,21 +13,14 @@ from server.realtime.presence import Presence
 from server.realtime.typing import Typing
 
 
-class Closer(Protocol):
-    """What can close a connection."""
-
-    def close(self, connection_id: str) -> None: ...
-
-
 class LiveHub:
     """Tells connected people, on every instance."""
 
-    def __init__(self, hub: Hub, typing: Typing, presence: Presence, heads: Heads, closer: Closer) -> None:
+    def __init__(self, hub: Hub, typing: Typing, presence: Presence, heads: Heads) -> None:
         self.hub = hub
         self.typing = typing
         self.presence = presence
         self._heads = heads
-        self._closer = closer
         hub.on(Join, self._join)
         hub.on(Close, self._close)
 
@@ -66,7 +56,4 @@ class LiveHub:
 
     def close_connection(self, connection: Connection, code: str) -> None:
         """Say why, and close; the client does not come back with the same session."""
-        closing = session.Closing(code, reconnect=False, retry_after_ms=0)
-        self.hub.tell_one(connection, session.SESSION_CLOSING, closing, at=clock.now())
-        self.hub.remove(connection)  # from here on it hears nothing, however long the closing takes
-        self._closer.close(connection.id)
+        connection.sockets.dismiss(connection, code, reconnect=False)

@@ -9,12 +9,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from server.core.limits import Limited
 from server.core.permissions import Permission
-from server.core.ports import World
+from server.core.ports import Shedding, World
 from server.domain.chat import actions as chat
 from server.domain.chat.models import Conversation, ConversationCreated, MessageRead, Seq, Sync, SyncAnswer
 from server.domain.chat.rules import topic_of
-from server.domain.identity.models import SessionRevoked, User
+from server.domain.identity.models import SESSION_ENDED, TOKEN_EXPIRED, TOKEN_INVALID, SessionRevoked, User
 from server.realtime import typing
 from server.realtime.connection import Connection, user_topic
 from server.realtime.namespace import Namespace
@@ -61,6 +62,24 @@ class Closing(msgspec.Struct, frozen=True):
     retry_after_ms: int
 
 
+class Expiring(msgspec.Struct, frozen=True):
+    """The access token ends soon: send a new one with `refresh_session`."""
+
+    seconds_left: int
+
+
+class RefreshSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new access token of the same person."""
+
+    token: Annotated[str, Meta(max_length=4096)]
+
+
+class SessionRefreshed(msgspec.Struct, frozen=True):
+    """How long the new token lasts."""
+
+    seconds_left: int
+
+
 class SyncTick(msgspec.Struct, frozen=True):
     """The last seq of topics you hear; `sync` those in which you are behind."""
 
@@ -96,12 +115,19 @@ class SetPresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 namespace = Namespace("/", "The session: catching up, presence, the badge.")
 
 
-@namespace.command(needs=Permission.SYNC)
+@namespace.command(needs=Permission.SYNC, limited=Limited.SYNC)
 async def on_sync(connection: Connection, body: Sync) -> SyncAnswer:
     """Catch up: send the last seq of every topic you know, get what you missed. Join your namespaces first."""
     await connection.live.settled()  # what is said from here on is heard, what was said before is read
     async with connection.snapshot() as tx:
         return await chat.sync(tx, body)
+
+
+@namespace.command(needs=Permission.REFRESH_SESSION, errors=(TOKEN_EXPIRED, TOKEN_INVALID, SESSION_ENDED))
+async def on_refresh_session(connection: Connection, body: RefreshSession) -> SessionRefreshed:
+    """Stay signed in with a new access token, on the open connection."""
+    await connection.sockets.renew(connection, body.token)
+    return SessionRefreshed(connection.seconds_left)
 
 
 @namespace.command(needs=Permission.WATCH_PRESENCE)
@@ -116,7 +142,7 @@ async def on_watch_presence(connection: Connection, body: WatchPresence) -> Pres
 
 
 @namespace.command(needs=Permission.SET_PRESENCE)
-async def on_set_presence(connection: Connection, body: SetPresence) -> PersonPresence:
+def on_set_presence(connection: Connection, body: SetPresence) -> PersonPresence:
     """Say on this device that one is active or idle."""
     connection.live.presence.set(connection, PresenceState(body.state))
     return connection.live.presence.of(connection.me.id)
@@ -125,13 +151,18 @@ async def on_set_presence(connection: Connection, body: SetPresence) -> PersonPr
 # What clients are told.
 
 SESSION_READY = namespace.event("session.ready", Ready, "The session stands; always the first event.")
+SESSION_EXPIRING = namespace.event(
+    "session.expiring", Expiring, "The token ends within a minute; half a minute after its end the connection does."
+)
 SESSION_CLOSING = namespace.event("session.closing", Closing, "The server closes this connection next.")
 SYNC_TICK = namespace.event(
     "sync.tick",
     SyncTick,
     "How far your topics have come, every half minute and after trouble: a lost last event heals.",
 )
-PRESENCE_CHANGED = namespace.event("presence.changed", PresenceChanged, "People you watch came, went or idled.")
+PRESENCE_CHANGED = namespace.event(
+    "presence.changed", PresenceChanged, "People you watch came, went or idled.", shedding=Shedding.VOLATILE
+)
 BADGE_CHANGED = namespace.event(
     "badge.changed",
     BadgeChanged,

@@ -1,223 +1,235 @@
-"""The Socket.IO server: python-socketio speaks the protocol, the hub decides who hears what.
-
-Of python-socketio these are replaced: CONNECT (one typed sign-in for all namespaces), EVENT (typed commands, in the
-order they were sent) and the fan-out (the hub). A client can therefore never reach a handler by naming it.
-"""
+"""Every open socket of this instance: who comes in, who has to go, and what they share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+import random
+from collections import Counter
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
-import msgspec
-import socketio
 import structlog
-from aiohttp import web
-from engineio import packet as engine_packet
-from msgspec import Meta
-from socketio import packet as socket_packet
 
-from server.core import clock, validation
-from server.core.actor import ANONYMOUS
+from server.core import clock
+from server.core.config import Config
 from server.core.db import Database
-from server.core.errors import FORBIDDEN, INTERNAL, NOT_FOUND, UNAUTHENTICATED, DomainError
-from server.core.tokens import Tokens
-from server.domain.chat import actions as chat
-from server.domain.chat.rules import topic_of
-from server.domain.identity import actions as identity
-from server.domain.identity.models import User
+from server.core.errors import INTERNAL, DomainError, ErrorCase, Kind
+from server.core.group_commit import GroupCommit
+from server.core.limits import Limits, Rate
+from server.core.metrics import Histogram, SocketCounts
+from server.domain.chat.models import Message, Outgoing
 from server.realtime import session
-from server.realtime.connection import Connection
+from server.realtime.connection import PING_SECONDS, Connection
+from server.realtime.cork import Cork
+from server.realtime.entrance import Entrance
+from server.realtime.formats import Format
+from server.realtime.frames import NORMAL, RESTARTING
 from server.realtime.hub import Hub
 from server.realtime.live import LiveHub
 from server.realtime.namespace import Namespace
+from server.realtime.wheel import Wheel
 from server.realtime.wire import PROTOCOL, refusal
 
 log = structlog.get_logger(__name__)
 
-PING_SECONDS = 25
-PONG_SECONDS = 20
-MAX_TOPICS = 200
-CLOSE_SECONDS = 2
+TOO_MANY_CONNECTIONS = ErrorCase(
+    "too_many_connections", Kind.TOO_MANY, "Too many connections", "Close some, or try again later."
+)
+RESTARTING_CASE = ErrorCase("restarting", Kind.UNAVAILABLE, "The server restarts", "Connect again in a moment.")
+
+DRAIN_SECONDS = 6.0
+WAVES = 20
+SMALL_WAVE = 250
 
 
-class Json:
-    """msgspec in the shape python-socketio wants."""
+class Sockets:
+    """The connections, and everything they have in common."""
 
-    @staticmethod
-    def dumps(value: object, **_: Any) -> str:
-        """Encode; knows structs, UUIDs and times."""
-        return msgspec.json.encode(value).decode()
-
-    @staticmethod
-    def loads(text: str | bytes, **_: Any) -> Any:
-        """Decode, or raise ValueError."""
-        try:
-            return msgspec.json.decode(text)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-
-
-class Packet(socket_packet.Packet):  # type: ignore[misc]
-    """A Socket.IO packet with our JSON. A class of its own: python-socketio would set it for the whole process."""
-
-    json = Json
-
-
-class SignIn(msgspec.Struct, frozen=True):
-    """The `auth` of a CONNECT packet. Unknown fields are allowed: apps may say more about themselves."""
-
-    token: Annotated[str, Meta(max_length=4096)] | None = None
-    device_id: Annotated[str, Meta(max_length=200)] | None = None
-    app: Annotated[str, Meta(max_length=200)] | None = None
-    protocol: Literal[1] = 1
-
-
-class Sockets(socketio.AsyncServer):  # type: ignore[misc]
-    """Every open socket of this instance."""
+    live: LiveHub
 
     def __init__(
         self,
         *,
+        config: Config,
         database: Database,
-        tokens: Tokens,
+        sending: GroupCommit[Outgoing, Message],
         hub: Hub,
+        entrance: Entrance,
+        limits: Limits,
         namespaces: Mapping[str, Namespace],
-        allowed_origins: tuple[str, ...],
-        max_frame_bytes: int,
     ) -> None:
-        super().__init__(
-            async_mode="aiohttp",
-            client_manager=socketio.AsyncManager(),
-            serializer=Packet,
-            async_handlers=False,
-            namespaces=list(namespaces),
-            transports=["websocket"],
-            cors_allowed_origins=list(allowed_origins) or None,
-            max_http_buffer_size=max_frame_bytes,
-            ping_interval=PING_SECONDS,
-            ping_timeout=PONG_SECONDS,
-            http_compression=False,
-            logger=log,
-            engineio_logger=False,
-        )
-        self._database = database
-        self._tokens = tokens
-        self._hub = hub
-        self._commands = namespaces
-        self._limits = session.Limits(max_frame_bytes)
-        self._connections: dict[str, Connection] = {}
-        self.live: LiveHub
+        loop = asyncio.get_running_loop()
+        self.config = config
+        self.database = database
+        self.sending = sending
+        self.hub = hub
+        self.limits = limits
+        self.namespaces = namespaces
+        self.command_rate = Rate(config.commands_per_minute, 60, config.commands_burst)
+        self.counts = SocketCounts()
+        self.cork = Cork(loop)
+        self.wheel = Wheel(loop)
+        self.open: set[Connection] = set()
+        self._entrance = entrance
+        self._of_address: Counter[str] = Counter()
+        self._joined: dict[frozenset[str], frozenset[str]] = {}
+        self._working: set[asyncio.Task[None]] = set()
+        self._is_draining = False
+        self.wheel.start()
 
-    def mount(self, app: web.Application, live: LiveHub) -> None:
-        """Serve `/socket.io/`."""
-        self.live = live
-        self.attach(app)
+    async def is_ready(self) -> bool:
+        """Whether new connections are taken."""
+        return not self._is_draining
 
-    def close(self, connection_id: str) -> None:
-        """Close a connection after what is queued for it has left."""
-        self.start_background_task(self.eio.disconnect, connection_id)
+    # What metrics read.
 
-    async def close_all(self) -> None:
-        """Close every connection; whoever does not let go in time is cut off with the process."""
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.gather(*(self.eio.disconnect(id_) for id_ in list(self._connections)))
-        except TimeoutError:
-            log.warning("connections_left", count=len(self._connections))
+    @property
+    def connections(self) -> int:
+        return len(self.open)
 
-    # What python-socketio calls.
+    @property
+    def unsent_bytes(self) -> int:
+        return sum(connection.unsent for connection in self.open)
 
-    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
-        await super()._handle_eio_connect(eio_sid, environ)
-        queue = self.eio.sockets[eio_sid].queue
-        self._connections[eio_sid] = Connection(
-            eio_sid,
-            lambda text: queue.put_nowait(engine_packet.Packet(engine_packet.MESSAGE, text)),
-            self._database,
-            self.live,
-        )
+    @property
+    def fan_out(self) -> Histogram:
+        return self.cork.waited
 
-    async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
-        try:
-            await super()._handle_eio_message(eio_sid, data)
-        except (ValueError, KeyError, IndexError, TypeError) as malformed:
-            # Not Socket.IO: nothing that follows can be trusted to mean what it says.
-            log.info("bad_packet", connection_id=eio_sid, reason=type(malformed).__name__)
-            self.close(eio_sid)
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what a connection has to do; we own it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
 
-    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        await super()._handle_eio_disconnect(eio_sid, reason)
-        connection = self._connections.pop(eio_sid, None)
-        if connection is not None and connection.me.is_signed_in:
-            self.live.presence.leave(connection, clean=reason == self.reason.CLIENT_DISCONNECT)
-            self._hub.remove(connection)
+    # Coming.
 
-    async def _handle_disconnect(self, eio_sid: str, namespace: str | None, reason: str | None = None) -> None:
-        await super()._handle_disconnect(eio_sid, namespace, reason)
-        connection = self._connections.get(eio_sid)
-        if connection is None:
+    def check_room(self, address: str) -> None:
+        """Raise why one more connection from an address cannot be taken now."""
+        if self._is_draining:
+            raise DomainError(RESTARTING_CASE)
+        if len(self.open) >= self.config.max_connections:
+            raise DomainError(TOO_MANY_CONNECTIONS, "The server is full")
+        if self._of_address[address] >= self.config.max_connections_per_address:
+            raise DomainError(TOO_MANY_CONNECTIONS, "Too many from your address")
+
+    def accept(self, format_: Format, transport: asyncio.Transport, address: str) -> Connection:
+        """Take over a transport after its handshake."""
+        connection = Connection(self, format_, transport, address)
+        self.open.add(connection)
+        self._of_address[address] += 1
+        self.counts.opened += 1
+        return connection
+
+    async def enter(self, connection: Connection, path: str, auth: Any) -> None:
+        """Let a connection join a namespace, or tell it why not."""
+        if path in connection.namespaces:
             return
-        connection.namespaces.discard(namespace or "/")
-        if not connection.namespaces and reason == self.reason.CLIENT_DISCONNECT and connection.me.is_signed_in:
-            self.live.presence.leave(connection, clean=True)
-
-    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        path = namespace or "/"
-        connection = self._connections.get(eio_sid)
-        if connection is None or path in connection.namespaces:
-            return
+        was_nowhere = not connection.namespaces
         try:
-            user = await self._enter(connection, path, data)
+            user = await self._entrance.enter(connection, path, auth)
         except DomainError as error:
-            await self._refuse(eio_sid, path, error)
+            connection.send(connection.format.refused(path, refusal(error)))
             return
         except Exception:
-            log.exception("connect_failed", connection_id=eio_sid)
-            await self._refuse(eio_sid, path, DomainError(INTERNAL))
+            log.exception("connect_failed", connection_id=connection.id)
+            connection.send(connection.format.refused(path, refusal(DomainError(INTERNAL))))
             return
-        sid = await self.manager.connect(eio_sid, path)
-        await self._send_packet(eio_sid, Packet(socket_packet.CONNECT, {"sid": sid}, namespace=path))
-        if not connection.namespaces:
+        if not connection.is_open:
+            return
+        connection.send(connection.format.joined(path, connection.id))
+        connection.namespaces = self._shared(connection.namespaces | {path})
+        connection.expect()
+        if was_nowhere:
             self.live.presence.arrive(connection)
-        connection.namespaces.add(path)
-        if path == "/":
-            ready = session.Ready(PROTOCOL, eio_sid, user, clock.now(), PING_SECONDS * 1000, self._limits)
-            self._hub.tell_one(connection, session.SESSION_READY, ready, at=ready.server_time)
+            self._keep_to_limit(connection)
+        if user is not None and path == "/":
+            limits = session.Limits(self.config.max_frame_bytes)
+            ready = session.Ready(PROTOCOL, connection.id, user, clock.now(), int(PING_SECONDS * 1000), limits)
+            self.hub.tell_one(connection, session.SESSION_READY, ready, at=ready.server_time)
 
-    async def _handle_event(self, eio_sid: str, namespace: str | None, ack_id: int | None, data: list[Any]) -> None:
-        path = namespace or "/"
-        connection = self._connections.get(eio_sid)
-        if connection is None or path not in connection.namespaces:
+    async def renew(self, connection: Connection, token: str) -> None:
+        """Let a connection stay for as long as a new token lasts."""
+        await self._entrance.renew(connection, token)
+        connection.expect()
+
+    def _shared(self, namespaces: frozenset[str]) -> frozenset[str]:
+        """Return the one set that all connections with these namespaces have: there are few, and many connections."""
+        return self._joined.setdefault(namespaces, namespaces)
+
+    def _keep_to_limit(self, connection: Connection) -> None:
+        devices = self.hub.of_person(connection.me.id)
+        for oldest in devices[: -self.config.max_connections_per_user]:
+            self.dismiss(oldest, TOO_MANY_CONNECTIONS.code, reconnect=False)
+
+    # Going.
+
+    def leave(self, connection: Connection, path: str) -> None:
+        """Let a connection leave a namespace; who has left the last one is gone unless they join again."""
+        if path not in connection.namespaces:
             return
-        ack = await self._commands[path].answer(connection, data[0], data[1:])
-        if ack_id is not None:
-            await self._send_packet(eio_sid, Packet(socket_packet.ACK, namespace=path, id=ack_id, data=[ack]))
+        connection.namespaces = self._shared(connection.namespaces - {path})
+        if not connection.namespaces:
+            self.live.presence.leave(connection, clean=True)
+            connection.expect()
 
-    async def _refuse(self, eio_sid: str, path: str, error: DomainError) -> None:
-        packet = Packet(socket_packet.CONNECT_ERROR, msgspec.to_builtins(refusal(error)), namespace=path)
-        await self._send_packet(eio_sid, packet)
+    def warn(self, connection: Connection) -> None:
+        """Tell that the token ends soon."""
+        expiring = session.Expiring(connection.seconds_left)
+        self.hub.tell_one(connection, session.SESSION_EXPIRING, expiring, at=clock.now())
 
-    async def _enter(self, connection: Connection, path: str, data: Any) -> User:
-        """Check who wants in. The first CONNECT signs the connection in; later ones may leave out the token."""
-        if path not in self._commands:
-            raise DomainError(NOT_FOUND, f"There is no namespace {path[:40]}")
-        auth = validation.convert(data if data is not None else {}, SignIn)
-        if auth.token is None and not connection.me.is_signed_in:
-            raise DomainError(UNAUTHENTICATED, "Send `auth: {token}` with CONNECT")
-        async with self._database.read(ANONYMOUS) as tx:
-            me = connection.me
-            if auth.token is not None:
-                me, _ = await identity.authenticate(tx, self._tokens, auth.token)
-            if connection.me.is_signed_in and me.id != connection.me.id:
-                raise DomainError(FORBIDDEN, "This connection belongs to somebody else")
-        was_signed_in, connection.me = connection.me.is_signed_in, me
-        async with connection.read() as tx:
-            user = await identity.show_me(tx)
-            if not was_signed_in:
-                # Heard first, listed after: a conversation that is opened in between is not missed.
-                self._hub.add(connection)
-                for conversation_id in await chat.list_topics(tx, MAX_TOPICS):
-                    self._hub.join(connection, topic_of(conversation_id))
-        return user
+    def dismiss(self, connection: Connection, code: str, *, reconnect: bool, retry_after_ms: int = 0) -> None:
+        """Close a connection and say why. An official client comes back by itself unless it is told to leave."""
+        closing = session.Closing(code, reconnect, retry_after_ms)
+        self.hub.tell_one(connection, session.SESSION_CLOSING, closing, at=clock.now())
+        if not reconnect:
+            for namespace in connection.namespaces:
+                connection.send(connection.format.left(namespace))
+        connection.close(RESTARTING if reconnect else NORMAL, code)
+
+    def forget(self, connection: Connection, reason: str) -> None:
+        """A connection has ended: it hears nothing any more."""
+        if connection.me.is_signed_in:
+            # A close frame is a goodbye too: some clients say no other, and a lost network says none.
+            self.live.presence.leave(connection, clean=reason in {"client_left", "client_closed"})
+            self.hub.remove(connection)
+
+    def gone(self, connection: Connection) -> None:
+        """The transport of a connection is gone too."""
+        if connection in self.open:
+            self.open.discard(connection)
+            self._of_address[connection.address] -= 1
+            if not self._of_address[connection.address]:
+                del self._of_address[connection.address]
+
+    # The end.
+
+    async def drain(self) -> None:
+        """Let everybody go in waves, each told when to come back; what they asked for is finished first."""
+        self._is_draining = True
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._send_away(list(self.open))
+                while self.open:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            log.warning("connections_left", count=len(self.open))
+        for connection in list(self.open):
+            connection.abort("restarting")
+        for task in self._working:
+            task.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
+        self.wheel.stop()
+
+    async def _send_away(self, connections: list[Connection]) -> None:
+        size = max(SMALL_WAVE, -(-len(connections) // WAVES))
+        spread_ms = min(10_000, 500 + len(connections))
+        for start in range(0, len(connections), size):
+            wave = connections[start : start + size]
+            for connection in wave:
+                connection.hold()
+            if self._working:
+                await asyncio.wait(self._working, timeout=DRAIN_SECONDS / 2)
+            for connection in wave:
+                retry = random.randrange(100, 100 + spread_ms)
+                self.dismiss(connection, RESTARTING_CASE.code, reconnect=True, retry_after_ms=retry)
+            await asyncio.sleep(0.1 if start + size < len(connections) else 0)

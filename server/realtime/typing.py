@@ -9,7 +9,9 @@ import msgspec
 
 from server.core import clock
 from server.core.errors import DomainError
+from server.core.limits import Limited
 from server.core.permissions import Permission, Relation, require
+from server.core.ports import Shedding
 from server.domain.chat.models import NO_CONVERSATION
 from server.domain.chat.rules import topic_of
 from server.realtime.connection import Connection
@@ -40,7 +42,9 @@ class Nothing(msgspec.Struct, frozen=True):
 
 
 namespace = Namespace("/typing", "Who types right now; may be dropped, has no order.")
-TYPING_CHANGED = namespace.event("typing.changed", TypingChanged, "The people who type in a conversation now.")
+TYPING_CHANGED = namespace.event(
+    "typing.changed", TypingChanged, "The people who type in a conversation now.", shedding=Shedding.VOLATILE
+)
 
 
 class Typing:
@@ -71,8 +75,8 @@ class Typing:
             self._hub.tell_here(topic_of(message.conversation_id), TYPING_CHANGED, changed, at=clock.now())
 
 
-@namespace.command(needs=Permission.SET_TYPING, errors=(NO_CONVERSATION,))
-async def on_set_typing(connection: Connection, body: SetTyping) -> Nothing:
+@namespace.command(needs=Permission.SET_TYPING, errors=(NO_CONVERSATION,), limited=Limited.SET_TYPING)
+def on_set_typing(connection: Connection, body: SetTyping) -> Nothing:
     """Say that one types, again every four seconds; ends by itself after eight, or with one's message."""
     require(connection.me, Permission.SET_TYPING, Relation.MEMBER)
     if not connection.hears(topic_of(body.conversation_id)):

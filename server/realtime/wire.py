@@ -71,9 +71,3 @@ def failed(error: DomainError) -> Ack:
 def refusal(error: DomainError) -> Refusal:
     """Tell why a namespace was not joined."""
     return Refusal(error.case.title, {"code": error.case.code, "retryable": error.case.retryable})
-
-
-def event_text(namespace: str, event: str, envelope: bytes) -> str:
-    """Lay out a Socket.IO EVENT packet (protocol v5) around an envelope that is JSON already."""
-    place = "" if namespace == "/" else f"{namespace},"
-    return f'2{place}["{event}",{envelope.decode()}]'

@@ -1,0 +1,87 @@
+"""CONNECT: who somebody is, until when, and what they hear from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from server.core import clock, validation
+from server.core.actor import ANONYMOUS
+from server.core.db import Database
+from server.core.errors import FORBIDDEN, NOT_FOUND, UNAUTHENTICATED, DomainError
+from server.core.tokens import Tokens, token_hash
+from server.domain.chat import actions as chat
+from server.domain.chat.rules import topic_of
+from server.domain.identity import actions as identity
+from server.domain.identity.models import User
+from server.realtime.connection import Connection
+from server.realtime.hub import Hub
+
+MAX_TOPICS = 200
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """The `auth` of a CONNECT packet. Unknown fields are allowed: apps may say more about themselves."""
+
+    token: Annotated[str, Meta(max_length=4096)] | None = None
+    device_id: Annotated[str, Meta(max_length=200)] | None = None
+    app: Annotated[str, Meta(max_length=200)] | None = None
+    protocol: Literal[1] = 1
+
+
+class Entrance(Protocol):
+    """Who lets connections in."""
+
+    async def enter(self, connection: Connection, path: str, auth: Any) -> User | None:
+        """Let a connection join a namespace, or raise why not. On `/` it is told who it is."""
+        ...
+
+    async def renew(self, connection: Connection, token: str) -> None:
+        """Let a connection stay for as long as a new token lasts."""
+        ...
+
+
+class TokenEntrance:
+    """The first CONNECT signs the connection in; later ones may leave the token out, or repeat it."""
+
+    def __init__(self, database: Database, tokens: Tokens, hub: Hub, namespaces: Collection[str]) -> None:
+        self._database = database
+        self._tokens = tokens
+        self._hub = hub
+        self._namespaces = namespaces
+
+    async def enter(self, connection: Connection, path: str, auth: Any) -> User | None:
+        if path not in self._namespaces:
+            raise DomainError(NOT_FOUND, f"There is no namespace {path[:40]}")
+        given = validation.convert(auth if auth is not None else {}, SignIn)
+        is_first = not connection.me.is_signed_in
+        if given.token is not None:
+            await self.renew(connection, given.token)
+        elif is_first:
+            raise DomainError(UNAUTHENTICATED, "Send `auth: {token}` with CONNECT")
+        if not is_first and path != "/":
+            return None
+        async with connection.read() as tx:
+            user = await identity.show_me(tx)
+            # A connection that is gone by now must not be taken in: nobody would ever let it go again.
+            if is_first and connection.is_open:
+                # Heard first, listed after: a conversation that is opened in between is not missed.
+                self._hub.add(connection)
+                for conversation_id in await chat.list_topics(tx, MAX_TOPICS):
+                    self._hub.join(connection, topic_of(conversation_id))
+        return user
+
+    async def renew(self, connection: Connection, token: str) -> None:
+        hashed = token_hash(token)
+        if hashed == connection.token_hash:
+            return
+        async with self._database.read(ANONYMOUS) as tx:
+            me, claims = await identity.authenticate(tx, self._tokens, token)
+        if connection.me.is_signed_in and me.id != connection.me.id:
+            raise DomainError(FORBIDDEN, "This connection belongs to somebody else")
+        connection.me = me
+        connection.token_hash = hashed
+        connection.expires_at = connection.wheel.now + claims.exp - clock.now().timestamp()

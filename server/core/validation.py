@@ -18,6 +18,31 @@ MOST_ERRORS = 50
 _UNIONS = (Union, types.UnionType)
 _AT = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _PATTERN = "matching regex"
+_PHRASES = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"Expected `str` of length >= (\d+)", "At least {} characters"),
+        (r"Expected `str` of length <= (\d+)", "At most {} characters"),
+        (r"Expected `(?:array|object)` of length >= (\d+)", "{} or more entries"),
+        (r"Expected `(?:array|object)` of length <= (\d+)", "{} or fewer entries"),
+        (r"Expected `(?:int|float)` >= (\S+)", "{} or more"),
+        (r"Expected `(?:int|float)` <= (\S+)", "{} or less"),
+        (r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", "Expected {}, got {}"),
+        (r"Invalid UUID", "Expected a UUID"),
+        (r"Invalid enum value (.+)", "{} is not one of the choices"),
+        (r"Invalid value (.+)", "{} is not one of the choices"),
+    )
+)
+_NOUNS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "nothing",
+    "uuid": "a UUID",
+}
 _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.(\w+)")
 
 
@@ -132,8 +157,16 @@ def _first_error(value: Any, type_: Any, at: str, strict: bool) -> list[FieldErr
         steps = _STEP.findall(place[1]) if place else []
         found = at + "".join(f"/{index or name}" for index, name in steps)
         says = _pattern_in_words(type_) if _PATTERN in message else None
-        return [FieldError(found, says or _AT.sub("", message))]
+        return [FieldError(found, says or _in_words(_AT.sub("", message)))]
     return []
+
+
+def _in_words(message: str) -> str:
+    """Say what msgspec says in words for people who fill in a form."""
+    for pattern, words in _PHRASES:
+        if found := pattern.fullmatch(message):
+            return words.format(*(_NOUNS.get(word, word) for word in found.groups()))
+    return message
 
 
 def _pattern_in_words(type_: Any) -> str | None:

@@ -191,7 +191,18 @@ class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a client stands: the last seq it has applied, for each topic it knows."""
 
     cursors: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^conversation:[0-9a-f-]{36}$", max_length=49)], Seq], Meta(max_length=1000)
+        dict[
+            Annotated[
+                str,
+                Meta(
+                    pattern=r"^conversation:[0-9a-f-]{36}$",
+                    max_length=49,
+                    extra={"says": "Expected a topic: conversation:<id>"},
+                ),
+            ],
+            Seq,
+        ],
+        Meta(max_length=1000),
     ]
     limit: Annotated[int, Meta(ge=1, le=300, description="Most events of one topic.")] = 300
 

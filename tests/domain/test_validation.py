@@ -55,7 +55,7 @@ def test_every_field_that_is_wrong_is_named_at_once() -> None:
         "/plates/2/shine": "Unknown field",
         "/plates/2/kilos": "Required",
         "/plates/2/colour": "Expected a text, got a whole number",
-        "/owner": "Invalid UUID",
+        "/owner": "Expected a UUID",
         "/labels/b~1c": "Expected a whole number, got a text",
         "/labels/d": "Expected a whole number, got nothing",
         "/spare/kilos": "Expected a whole number, got a text",
@@ -84,8 +84,8 @@ def test_no_answer_lists_more_faults_than_anybody_reads() -> None:
 def test_the_tag_decides_which_member_of_a_union_is_meant() -> None:
     union = NewDirect | NewGroup
     assert found({"kind": "group", "member_ids": ["x", "y"]}, union) == {
-        "/member_ids/0": "Invalid UUID",
-        "/member_ids/1": "Invalid UUID",
+        "/member_ids/0": "Expected a UUID",
+        "/member_ids/1": "Expected a UUID",
         "/name": "Required",
     }
     assert found({"kind": "direct", "member_ids": [], "name": "x"}, union) == {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import structlog
@@ -73,7 +73,7 @@ class Sockets:
         self._entrance = entrance
         self._of_address: Counter[str] = Counter()
         self._joined: dict[frozenset[str], frozenset[str]] = {}
-        self._working: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self.wheel.start()
 
@@ -95,11 +95,12 @@ class Sockets:
     def fan_out(self) -> Histogram:
         return self.cork.waited
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run what a connection has to do; we own it."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
+    def own(self, answer: Awaitable[Any]) -> asyncio.Future[Any]:
+        """Hold on to what a connection waits for until it is done; a coroutine becomes a task."""
+        future = asyncio.ensure_future(answer)
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
+        return future
 
     # Coming.
 
@@ -215,9 +216,9 @@ class Sockets:
             log.warning("connections_left", count=len(self.open))
         for connection in list(self.open):
             connection.abort("restarting")
-        for task in self._working:
-            task.cancel()
-        await asyncio.gather(*self._working, return_exceptions=True)
+        for answer in list(self._under_way):
+            answer.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         self.wheel.stop()
 
     async def _send_away(self, connections: list[Connection]) -> None:
@@ -227,8 +228,8 @@ class Sockets:
             wave = connections[start : start + size]
             for connection in wave:
                 connection.hold()
-            if self._working:
-                await asyncio.wait(self._working, timeout=DRAIN_SECONDS / 2)
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=DRAIN_SECONDS / 2)
             for connection in wave:
                 retry = random.randrange(100, 100 + spread_ms)
                 self.dismiss(connection, RESTARTING_CASE.code, reconnect=True, retry_after_ms=retry)

@@ -59,6 +59,7 @@ class Connection(WebSocket):
         "_commands",
         "_current",
         "_incomplete",
+        "_is_leaving",
         "_late_at",
         "_pending",
         "_session_at",
@@ -86,6 +87,7 @@ class Connection(WebSocket):
         self.topics: set[str] = set()
         self._current: asyncio.Future[Any] | None = None  # the command that is waited for
         self._late_at = 0.0
+        self._is_leaving = False
         self._pending: deque[Packet] | None = None  # those that came after it
         self._incomplete: Incomplete | None = None
         self._bucket: Bucket | None = None
@@ -122,7 +124,10 @@ class Connection(WebSocket):
 
     def limit(self, what: Limited) -> None:
         """Count what this person does, or raise `rate_limited`."""
-        self.sockets.limits.take(what, self.me.id, self.wheel.now)
+        wait = self.sockets.limits.take(what, self.me.id, self.wheel.now)
+        if wait:
+            self.counts.refusals[what] += 1
+        refuse_after(wait)
 
     def next_request_id(self) -> str:
         """Name the next command in the log."""
@@ -141,7 +146,7 @@ class Connection(WebSocket):
     # What comes in.
 
     def has_room(self) -> bool:
-        return self._pending is None or len(self._pending) < MAX_PENDING
+        return not self._is_leaving and (self._pending is None or len(self._pending) < MAX_PENDING)
 
     def receive(self, opcode: int, message: bytes) -> None:
         try:
@@ -288,6 +293,13 @@ class Connection(WebSocket):
         self.wheel.at(self, min(self._session_at, self._beat_at))
 
     # The end.
+
+    async def finish(self) -> None:
+        """Take no more commands, and wait for those that have come."""
+        self._is_leaving = True
+        self.hold()
+        while self._current is not None:
+            await asyncio.wait([self._current])
 
     def ended(self, reason: str) -> None:
         if reason not in _BY_CLIENT and self._pending is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Awaitable, Mapping
@@ -38,6 +39,7 @@ TOO_MANY_CONNECTIONS = ErrorCase(
 RESTARTING_CASE = ErrorCase("restarting", Kind.UNAVAILABLE, "The server restarts", "Connect again in a moment.")
 
 DRAIN_SECONDS = 6.0
+FINISH_SECONDS = 3.0
 WAVES = 20
 SMALL_WAVE = 250
 
@@ -226,10 +228,9 @@ class Sockets:
         spread_ms = min(10_000, 500 + len(connections))
         for start in range(0, len(connections), size):
             wave = connections[start : start + size]
-            for connection in wave:
-                connection.hold()
-            if self._under_way:
-                await asyncio.wait(self._under_way, timeout=DRAIN_SECONDS / 2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await asyncio.gather(*(connection.finish() for connection in wave))
             for connection in wave:
                 retry = random.randrange(100, 100 + spread_ms)
                 self.dismiss(connection, RESTARTING_CASE.code, reconnect=True, retry_after_ms=retry)

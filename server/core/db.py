@@ -187,6 +187,9 @@ class Database:
                 finally:
                     self._in_use.discard(connection)
         except _GONE as gone:
+            if (task := asyncio.current_task()) and task.cancelling():
+                # A rollback that fails hides why it was made; whoever is told to end must not carry on.
+                raise asyncio.CancelledError from gone
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER) from gone
         finally:
             self._queue.pop(place, None)

@@ -31,9 +31,9 @@ class GroupCommit(Generic[W, R]):
         self._lane_of = lane_of
         self.lanes = tuple(Lane(database, work) for _ in range(LANES))
 
-    async def submit(self, piece: W) -> R:
-        """Do a piece of work; return when it is committed, or raise why it was not done."""
-        return await self.lanes[self._lane_of(piece).int % LANES].submit(piece)
+    def submit(self, piece: W) -> asyncio.Future[R]:
+        """Do a piece of work. The future is done when it is committed, or says why it was not done."""
+        return self.lanes[self._lane_of(piece).int % LANES].submit(piece)
 
 
 class Lane(Generic[W, R]):
@@ -45,15 +45,15 @@ class Lane(Generic[W, R]):
         self._waiting: deque[tuple[W, asyncio.Future[R], float]] = deque()
         self._wanted = asyncio.Event()
 
-    async def submit(self, piece: W) -> R:
-        """Queue a piece of work and wait for its commit; refused at once where the queue is too long already."""
+    def submit(self, piece: W) -> asyncio.Future[R]:
+        """Queue a piece of work; refused at once where the queue is too long already."""
         loop = asyncio.get_running_loop()
         if self._waiting and loop.time() - self._waiting[0][2] > LONGEST_QUEUE_SECONDS:
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER)
         answer: asyncio.Future[R] = loop.create_future()
         self._waiting.append((piece, answer, loop.time()))
         self._wanted.set()
-        return await answer
+        return answer
 
     async def run(self) -> None:
         """Commit group after group until cancelled; then nobody is left waiting."""

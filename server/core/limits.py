@@ -65,14 +65,14 @@ class Limits:
         self._buckets: dict[tuple[Limited, Hashable], Bucket] = {}
         self._sweep_above = SWEEP_ABOVE
 
-    def take(self, what: Limited, who: Hashable, now: float) -> None:
-        """Count one, or raise `rate_limited`."""
+    def take(self, what: Limited, who: Hashable, now: float) -> float:
+        """Take one. Return 0, or how many seconds there are to wait when there is none to take."""
         rate = self._rates[what]
         bucket = self._buckets.get((what, who))
         if bucket is None:
             self._sweep(now)
             bucket = self._buckets[what, who] = Bucket(rate, now)
-        refuse_after(bucket.take(rate, now))
+        return bucket.take(rate, now)
 
     def _sweep(self, now: float) -> None:
         if len(self._buckets) < self._sweep_above:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from uuid import UUID
 
@@ -48,9 +49,9 @@ class MarkRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @namespace.command(
     needs=Permission.SEND_MESSAGE, errors=(NO_CONVERSATION, CLIENT_ID_REUSED), limited=Limited.SEND_MESSAGE
 )
-async def on_send_message(connection: Connection, body: SendMessage) -> Message:
+def on_send_message(connection: Connection, body: SendMessage) -> asyncio.Future[Message]:
     """Say something. The same `client_id` again gives back the first message with `duplicate: true`."""
-    return await connection.sockets.sending.submit(Outgoing(connection.me, body.conversation_id, body))
+    return connection.sockets.sending.submit(Outgoing(connection.me, body.conversation_id, body))
 
 
 @namespace.command(needs=Permission.READ_MESSAGE, errors=(NO_CONVERSATION,))

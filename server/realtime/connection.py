@@ -6,8 +6,10 @@ import asyncio
 import random
 import secrets
 from collections import deque
+from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -16,12 +18,13 @@ from socketio.packet import CONNECT, DISCONNECT, EVENT
 
 from server.core.actor import ANONYMOUS, Actor
 from server.core.db import Tx
-from server.core.errors import DomainError
+from server.core.errors import UNAVAILABLE, DomainError
 from server.core.limits import Bucket, Limited, refuse_after
 from server.realtime.formats import BadPacket, Format, Incomplete, Packet
 from server.realtime.frames import NORMAL, POLICY, TEXT, frame
+from server.realtime.namespace import conclude
 from server.realtime.websocket import WebSocket
-from server.realtime.wire import Ack, failed
+from server.realtime.wire import Ack, failed, refusal
 
 if TYPE_CHECKING:
     from server.realtime.live import LiveHub
@@ -34,6 +37,7 @@ PONG_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
 WARN_SECONDS = 60.0
 GRACE_SECONDS = 30.0
+COMMAND_SECONDS = 10.0
 MAX_PENDING = 64
 
 _PING = frame(b"2")
@@ -44,8 +48,8 @@ _BY_CLIENT = frozenset(("client_left", "client_closed", "transport_closed"))
 class Connection(WebSocket):
     """A connection is signed in by its first CONNECT; until then `me` is nobody and it hears nothing.
 
-    Its commands are done one after the other, in the order they came: at once when they wait for nothing, else by one
-    task that lives as long as there is something to do.
+    Its commands are done one after the other, in the order they came: at once when they wait for nothing; else the
+    next one waits for the answer of the one before, and when too many wait nothing more is read.
     """
 
     __slots__ = (
@@ -53,8 +57,10 @@ class Connection(WebSocket):
         "_beat_at",
         "_bucket",
         "_commands",
+        "_current",
         "_incomplete",
-        "_is_working",
+        "_is_leaving",
+        "_late_at",
         "_pending",
         "_session_at",
         "address",
@@ -79,8 +85,10 @@ class Connection(WebSocket):
         self.expires_at: float | None = None  # when the access token does
         self.namespaces = _NOWHERE
         self.topics: set[str] = set()
-        self._pending: deque[Packet] | None = None
-        self._is_working = False
+        self._current: asyncio.Future[Any] | None = None  # the command that is waited for
+        self._late_at = 0.0
+        self._is_leaving = False
+        self._pending: deque[Packet] | None = None  # those that came after it
         self._incomplete: Incomplete | None = None
         self._bucket: Bucket | None = None
         self._commands = 0
@@ -116,7 +124,10 @@ class Connection(WebSocket):
 
     def limit(self, what: Limited) -> None:
         """Count what this person does, or raise `rate_limited`."""
-        self.sockets.limits.take(what, self.me.id, self.wheel.now)
+        wait = self.sockets.limits.take(what, self.me.id, self.wheel.now)
+        if wait:
+            self.counts.refusals[what] += 1
+        refuse_after(wait)
 
     def next_request_id(self) -> str:
         """Name the next command in the log."""
@@ -135,7 +146,7 @@ class Connection(WebSocket):
     # What comes in.
 
     def has_room(self) -> bool:
-        return self._pending is None or len(self._pending) < MAX_PENDING
+        return not self._is_leaving and (self._pending is None or len(self._pending) < MAX_PENDING)
 
     def receive(self, opcode: int, message: bytes) -> None:
         try:
@@ -145,14 +156,13 @@ class Connection(WebSocket):
             return
         if packet is None:
             return
-        if packet.type == EVENT and (self._is_working or packet.namespace in self.namespaces):
-            self._event(packet)
-        elif packet.type == CONNECT or self._is_working:
-            self._queue(packet)
-        elif packet.namespace not in self.namespaces:
-            self._break_off("nothing is said in a namespace before CONNECT")
-        elif packet.type == DISCONNECT:
-            self.sockets.leave(self, packet.namespace)
+        if packet.type == EVENT and not self._may_ask(packet):
+            return
+        if self._current is None:
+            self._begin(packet)
+        else:
+            self._pending = self._pending or deque()
+            self._pending.append(packet)
 
     def _break_off(self, reason: str) -> None:
         """End the connection of a client that does not speak Socket.IO."""
@@ -186,78 +196,75 @@ class Connection(WebSocket):
             self._incomplete = None
         return packet
 
-    def _event(self, packet: Packet) -> None:
-        """Answer a command at once if it waits for nothing, else in its turn."""
+    def _may_ask(self, packet: Packet) -> bool:
+        """Count a command; over the limit it is refused before it takes a place in the queue."""
         self.counts.commands += 1
-        try:
-            self._limit_commands()
-        except DomainError as error:
-            self.counts.refusals["commands"] += 1
-            self._ack(packet, failed(error))
-            return
-        if self._is_working:
-            self._queue(packet)
-        elif (ack := self.sockets.namespaces[packet.namespace].answer_now(self, packet.data)) is not None:
-            self._ack(packet, ack)
-        else:
-            self._queue(packet)
-
-    def _limit_commands(self) -> None:
         rate, now = self.sockets.command_rate, self.wheel.now
         if self._bucket is None:
             self._bucket = Bucket(rate, now)
-        refuse_after(self._bucket.take(rate, now))
+        try:
+            refuse_after(self._bucket.take(rate, now))
+        except DomainError as error:
+            self.counts.refusals["commands"] += 1
+            self._ack(packet, failed(error))
+            return False
+        return True
+
+    # One after the other.
+
+    def _begin(self, packet: Packet) -> None:
+        if packet.type == CONNECT:
+            self._wait_for(packet, self.sockets.enter(self, packet.namespace, packet.data))
+        elif packet.namespace not in self.namespaces:
+            self._break_off("nothing is said in a namespace before CONNECT")
+        elif packet.type == DISCONNECT:
+            self.sockets.leave(self, packet.namespace)
+        elif packet.type == EVENT:
+            answer = self.sockets.namespaces[packet.namespace].begin(self, packet.data)
+            if isinstance(answer, Ack):
+                self._ack(packet, answer)
+            else:
+                self._wait_for(packet, answer)
+
+    def _wait_for(self, packet: Packet, answer: Awaitable[Any]) -> None:
+        self._current = self.sockets.own(answer)
+        self._current.add_done_callback(partial(self._done, packet))
+        self._late_at = self.wheel.now + COMMAND_SECONDS
+        self.wheel.at(self, self._late_at)
+
+    def _done(self, packet: Packet, answer: asyncio.Future[Any]) -> None:
+        self._current = None
+        if packet.type == EVENT:
+            self._ack(packet, conclude(answer))
+        elif answer.cancelled():
+            self.send(self.format.refused(packet.namespace, refusal(DomainError(UNAVAILABLE))))
+        while self._pending and self._current is None:
+            self._begin(self._pending.popleft())
+        if not self._pending or len(self._pending) <= MAX_PENDING // 2:
+            # Not after every command: each time costs two calls of the kernel.
+            self.read_on()
 
     def _ack(self, packet: Packet, ack: Ack) -> None:
         if packet.id is not None:
             self.send(self.format.ack(packet.namespace, packet.id, ack))
-
-    # One after the other.
-
-    def _queue(self, packet: Packet) -> None:
-        if self._pending is None:
-            self._pending = deque()
-        self._pending.append(packet)
-        if not self._is_working:
-            self._is_working = True
-            self.sockets.start(self._work())
-
-    async def _work(self) -> None:
-        try:
-            while self._pending:
-                await self._do(self._pending.popleft())
-                if self._has_caught_up():
-                    self.read_on()
-        finally:
-            self._is_working = False
-            self._pending = None
-
-    def _has_caught_up(self) -> bool:
-        """Whether to read on: not after every command, for each time costs two calls of the kernel."""
-        return self._pending is not None and len(self._pending) <= MAX_PENDING // 2
-
-    async def _do(self, packet: Packet) -> None:
-        if packet.type == CONNECT:
-            await self.sockets.enter(self, packet.namespace, packet.data)
-        elif packet.type == DISCONNECT:
-            self.sockets.leave(self, packet.namespace)
-        elif packet.namespace not in self.namespaces:
-            self._break_off("nothing is said in a namespace before CONNECT")
-        elif packet.type == EVENT:
-            namespace = self.sockets.namespaces[packet.namespace]
-            self._ack(packet, await namespace.answer(self, packet.data))
 
     # Time.
 
     def look(self, now: float) -> None:
         """See what is late: a write, a pong, a CONNECT, a new token."""
         super().look(now)
+        if self._current is not None and now >= self._late_at:
+            log.warning("command_timed_out", connection_id=self.id)
+            self._late_at = now + COMMAND_SECONDS
+            self._current.cancel()
         if self.is_open and now >= self._session_at:
             self._session_at = self._look_at_session(now)
         if self.is_open and now >= self._beat_at:
             self._beat_at = self._beat(now)
         if self.is_open:
             self.wheel.at(self, min(self._session_at, self._beat_at))
+        if self._current is not None:
+            self.wheel.at(self, max(self._late_at, now))
 
     def _beat(self, now: float) -> float:
         # A pong may wait behind what we do not read from somebody who lags; that they read on is asked for instead.
@@ -286,6 +293,13 @@ class Connection(WebSocket):
         self.wheel.at(self, min(self._session_at, self._beat_at))
 
     # The end.
+
+    async def finish(self) -> None:
+        """Take no more commands, and wait for those that have come."""
+        self._is_leaving = True
+        self.hold()
+        while self._current is not None:
+            await asyncio.wait([self._current])
 
     def ended(self, reason: str) -> None:
         if reason not in _BY_CLIENT and self._pending is not None:

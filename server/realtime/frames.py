@@ -78,7 +78,7 @@ class FrameReader:
 
     def next(self) -> tuple[int, bytes] | None:
         """Return the next message or control frame with its opcode; None until more is fed."""
-        while (found := self._frame()) is not None:
+        while self._buffer and (found := self._frame()) is not None:
             first, payload = found
             opcode = first & 15
             if opcode >= CLOSE:

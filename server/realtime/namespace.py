@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import structlog
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from server.realtime.connection import Connection
 
 log = structlog.get_logger(__name__)
-COMMAND_SECONDS = 10
 H = TypeVar("H", bound=Callable[..., Any])
 
 
@@ -37,7 +36,6 @@ class Command:
     answer: Any
     summary: str
     limited: Limited | None
-    waits: bool
 
 
 @dataclass
@@ -54,17 +52,16 @@ class Namespace:
     ) -> Callable[[H], H]:
         """Declare a command: `async def on_<name>(connection, body: T) -> answer`.
 
-        A handler that waits for nothing is a plain function: it is answered at once, without a task.
+        A handler that waits for nothing is a plain function and answered at once; one that leaves the waiting to
+        somebody else is a plain function too, and returns a future. Neither costs a task.
         """
 
         def register(handler: H) -> H:
             name = handler.__name__.removeprefix("on_")
             hints = get_type_hints(handler, include_extras=True)
             summary = inspect.getdoc(handler) or ""
-            waits = inspect.iscoroutinefunction(handler)
-            self.commands[name] = Command(
-                name, needs, errors, handler, hints["body"], hints["return"], summary, limited, waits
-            )
+            answer = _answer_of(hints["return"])
+            self.commands[name] = Command(name, needs, errors, handler, hints["body"], answer, summary, limited)
             return handler
 
         return register
@@ -77,49 +74,55 @@ class Namespace:
         self.events.append(event)
         return event
 
-    def answer_now(self, connection: Connection, event: Sequence[Any]) -> Ack | None:
-        """Answer what waits for nothing; None says that the command has to be awaited with `answer`."""
+    def begin(self, connection: Connection, event: Sequence[Any]) -> Ack | Awaitable[Any]:
+        """Begin a command. Return its ack, or what has to be waited for before there is one (see `conclude`)."""
+        try:
+            command, body = self._read(connection, event)
+            result = command.handler(connection, body)
+        except DomainError as error:
+            return failed(error)
+        except Exception:
+            log.exception("command_failed", connection_id=connection.id, command=f"{self.path} {event[0]}")
+            return failed(DomainError(INTERNAL))
+        if inspect.iscoroutine(result):
+            return _noted(connection, f"{self.path} {command.name}", result)
+        return result if asyncio.isfuture(result) else done(result)
+
+    def _read(self, connection: Connection, event: Sequence[Any]) -> tuple[Command, Any]:
         if not event:
-            return failed(DomainError(MALFORMED, "Text with half a surrogate pair"))
+            raise DomainError(MALFORMED, "Text with half a surrogate pair")
         name, *arguments = event
         command = self.commands.get(name)
         if command is None:
-            return failed(DomainError(UNKNOWN_COMMAND))
-        if command.waits:
-            return None
-        try:
-            return done(command.handler(connection, _typed(connection, command, arguments)))
-        except DomainError as error:
-            return failed(error)
-        except Exception:
-            log.exception("command_failed", connection_id=connection.id, command=f"{self.path} {name}")
-            return failed(DomainError(INTERNAL))
-
-    async def answer(self, connection: Connection, event: Sequence[Any]) -> Ack:
-        """Do a command and say how it went. Whatever happens, there is an ack and never an exception."""
-        if (ack := self.answer_now(connection, event)) is not None:
-            return ack
-        name, *arguments = event
-        command = self.commands[name]
-        structlog.contextvars.bind_contextvars(
-            request_id=connection.next_request_id(), connection_id=connection.id, command=f"{self.path} {name}"
-        )
-        try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                return done(await command.handler(connection, _typed(connection, command, arguments)))
-        except DomainError as error:
-            return failed(error)
-        except TimeoutError:
-            log.warning("command_timed_out")
-            return failed(DomainError(UNAVAILABLE))
-        except Exception:
-            log.exception("command_failed")
-            return failed(DomainError(INTERNAL))
+            raise DomainError(UNKNOWN_COMMAND)
+        if command.limited is not None:
+            connection.limit(command.limited)
+        if len(arguments) > 1:
+            raise DomainError(INVALID, "A command has one argument")
+        return command, validation.convert(arguments[0] if arguments else {}, command.body)
 
 
-def _typed(connection: Connection, command: Command, arguments: Sequence[object]) -> Any:
-    if command.limited is not None:
-        connection.limit(command.limited)
-    if len(arguments) > 1:
-        raise DomainError(INVALID, "A command has one argument")
-    return validation.convert(arguments[0] if arguments else {}, command.body)
+def conclude(answer: asyncio.Future[Any]) -> Ack:
+    """Say how a command went that had to be waited for. Whatever happened, there is an ack and never an exception."""
+    try:
+        return done(answer.result())
+    except DomainError as error:
+        return failed(error)
+    except asyncio.CancelledError:
+        return failed(DomainError(UNAVAILABLE))
+    except Exception:
+        log.exception("command_failed")
+        return failed(DomainError(INTERNAL))
+
+
+async def _noted(connection: Connection, command: str, answer: Coroutine[Any, Any, Any]) -> Any:
+    """Do a command in a task of its own, whose log lines say which it is."""
+    structlog.contextvars.bind_contextvars(
+        request_id=connection.next_request_id(), connection_id=connection.id, command=command
+    )
+    return await answer
+
+
+def _answer_of(returned: Any) -> Any:
+    """Return the type of an answer that a handler gives, now or later."""
+    return get_args(returned)[0] if get_origin(returned) is asyncio.Future else returned

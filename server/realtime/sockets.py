@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import structlog
@@ -38,6 +39,7 @@ TOO_MANY_CONNECTIONS = ErrorCase(
 RESTARTING_CASE = ErrorCase("restarting", Kind.UNAVAILABLE, "The server restarts", "Connect again in a moment.")
 
 DRAIN_SECONDS = 6.0
+FINISH_SECONDS = 3.0
 WAVES = 20
 SMALL_WAVE = 250
 
@@ -73,7 +75,7 @@ class Sockets:
         self._entrance = entrance
         self._of_address: Counter[str] = Counter()
         self._joined: dict[frozenset[str], frozenset[str]] = {}
-        self._working: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self.wheel.start()
 
@@ -95,11 +97,12 @@ class Sockets:
     def fan_out(self) -> Histogram:
         return self.cork.waited
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run what a connection has to do; we own it."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
+    def own(self, answer: Awaitable[Any]) -> asyncio.Future[Any]:
+        """Hold on to what a connection waits for until it is done; a coroutine becomes a task."""
+        future = asyncio.ensure_future(answer)
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
+        return future
 
     # Coming.
 
@@ -215,9 +218,9 @@ class Sockets:
             log.warning("connections_left", count=len(self.open))
         for connection in list(self.open):
             connection.abort("restarting")
-        for task in self._working:
-            task.cancel()
-        await asyncio.gather(*self._working, return_exceptions=True)
+        for answer in list(self._under_way):
+            answer.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         self.wheel.stop()
 
     async def _send_away(self, connections: list[Connection]) -> None:
@@ -225,10 +228,9 @@ class Sockets:
         spread_ms = min(10_000, 500 + len(connections))
         for start in range(0, len(connections), size):
             wave = connections[start : start + size]
-            for connection in wave:
-                connection.hold()
-            if self._working:
-                await asyncio.wait(self._working, timeout=DRAIN_SECONDS / 2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await asyncio.gather(*(connection.finish() for connection in wave))
             for connection in wave:
                 retry = random.randrange(100, 100 + spread_ms)
                 self.dismiss(connection, RESTARTING_CASE.code, reconnect=True, retry_after_ms=retry)

@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
         return make_docs(given.check)
     try:
         if given.command == "schema":
-            asyncio.run(schema.write())
+            schema.write()
             return 0
         config = load()
         if given.command == "config":

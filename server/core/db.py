@@ -21,6 +21,7 @@ from server.core.ids import NOBODY, new_id
 from server.core.metrics import Histogram
 from server.core.pulse import Pulse
 from server.core.queries import Query, QueryFile
+from server.core.turns import Turns
 
 T = TypeVar("T")
 AfterCommit = Callable[[list[tuple[UUID, Event]], bool], Awaitable[None]]
@@ -29,6 +30,8 @@ ACQUIRE_SECONDS = 0.8
 STATEMENT_SECONDS = 2
 RETRY_AFTER = timedelta(seconds=1)
 LONGEST_QUEUE_SECONDS = 0.4
+LONGEST_READ_QUEUE_SECONDS = 1.0
+KEPT_FOR_WRITES = 3
 _GONE = (
     OSError,
     TimeoutError,
@@ -128,7 +131,10 @@ class Database:
         self._pool = pool
         self._pulse = pulse
         self._in_use: set[Any] = set()
-        self._queue: dict[object, float] = {}
+        size = pool.get_max_size()
+        # When everybody comes back at once and reads, those who were here can still write.
+        self._reads = Turns(max(1, size - KEPT_FOR_WRITES), LONGEST_READ_QUEUE_SECONDS)
+        self._writes = Turns(size, LONGEST_QUEUE_SECONDS)
         self.commits = Histogram()
         self.after_commit: AfterCommit | None = None
 
@@ -143,7 +149,7 @@ class Database:
         A DomainError that `stands` is the exception: the work is kept and the asker is refused all the same.
         """
         refused: DomainError | None = None
-        async with self._connection() as connection:
+        async with self._connection(self._writes) as connection:
             tx = Tx(me, now or clock.now(), connection)
             async with connection.transaction():
                 try:
@@ -162,25 +168,22 @@ class Database:
     @asynccontextmanager
     async def read(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
         """Queries that need no common snapshot; each is its own transaction."""
-        async with self._connection() as connection:
+        async with self._connection(self._reads) as connection:
             yield Tx(me, now or clock.now(), connection)
 
     @asynccontextmanager
     async def snapshot(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
         """Several queries that all see the same moment."""
-        async with self._connection() as connection:
+        async with self._connection(self._reads) as connection:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield Tx(me, now or clock.now(), connection)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        if self._pulse.is_silent or self._is_overloaded():
+    async def _connection(self, turns: Turns) -> AsyncIterator[Any]:
+        if self._pulse.is_silent:
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER)
-        place = object()
-        self._queue[place] = _now()
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                del self._queue[place]
+            async with turns.taken(), self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 self._in_use.add(connection)
                 try:
                     yield connection
@@ -191,16 +194,11 @@ class Database:
                 # A rollback that fails hides why it was made; whoever is told to end must not carry on.
                 raise asyncio.CancelledError from gone
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER) from gone
-        finally:
-            self._queue.pop(place, None)
-
-    def _is_overloaded(self) -> bool:
-        """Whether the queue for a connection is so long that whoever joins it would be answered too late to matter."""
-        since = next(iter(self._queue.values()), None)
-        return since is not None and _now() - since > LONGEST_QUEUE_SECONDS
 
     async def _let_go(self) -> None:
-        """End every connection that waits for an answer, and use those that rest no more."""
+        """End every connection that waits for an answer and everybody's wait for one; use those that rest no more."""
+        self._reads.send_away()
+        self._writes.send_away()
         for connection in list(self._in_use):
             connection.terminate()
         await self._pool.expire_connections()
@@ -214,10 +212,6 @@ class Database:
                 return bool(await connection.fetchval("SELECT true"))
         except _GONE:
             return False
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def connected(database_url: str, *, size: int) -> AbstractAsyncContextManager[Database]:

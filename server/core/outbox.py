@@ -14,7 +14,7 @@ import structlog
 
 from server.core.actor import SYSTEM
 from server.core.db import Database, Tx, outbox
-from server.core.errors import DomainError
+from server.core.errors import UNAVAILABLE, DomainError
 from server.core.events import Event, EventEnvelope, name_of
 from server.core.ports import World
 
@@ -78,12 +78,22 @@ class Relay:
             self._wanted.clear()
 
     async def drain(self) -> int:
-        """Relay one batch; return how many events it took."""
+        """Relay one batch; return how many events it took. When an effect finds the database away, the rest waits."""
+        away: DomainError | None = None
         async with self._database.begin(SYSTEM) as tx:
             events = await tx.many(QueuedEvent, outbox.claim_events, limit=BATCH)
-            done = [event.id for event in events if await self._relay(tx, event)]
+            done = []
+            for event in events:
+                try:
+                    if await self._relay(tx, event):
+                        done.append(event.id)
+                except DomainError as unavailable:
+                    away = unavailable
+                    break
             if done:
                 await tx.run(outbox.delete_events, ids=done)
+        if away is not None:
+            raise away
         return len(events)
 
     async def _relay(self, tx: Tx, queued: QueuedEvent) -> bool:
@@ -100,7 +110,9 @@ class Relay:
                     msgspec.Raw(msgspec.json.encode(queued.data)),
                 )
             )
-        except Exception as failure:  # noqa: BLE001 - an effect may fail in any way; the event is kept
+        except Exception as failure:  # an effect may fail in any way; the event is kept
+            if isinstance(failure, DomainError) and failure.case is UNAVAILABLE:
+                raise
             await self._postpone(tx, queued, failure)
             return False
         return True

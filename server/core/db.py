@@ -52,15 +52,16 @@ outbox = QueryFile("outbox")
 class Tx:
     """Who asks (`me`), when (`now`), and the one transaction the work happens in."""
 
-    def __init__(self, me: Actor, now: datetime, connection: Any) -> None:
+    def __init__(self, me: Actor, now: datetime, connection: Any, *, is_single: bool = False) -> None:
         self.me = me
         self.now = now
         self._connection = connection
+        self._is_single = is_single
         self.journaled: list[tuple[UUID, Event]] = []
         self.queued = False
 
     async def one(
-        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, Exception] | None = None, **arguments: Any
     ) -> T:
         """Return the query's only row. `raises` turns the name of a violated constraint into our error."""
         row = await self.maybe(type_, query, raises=raises, **arguments)
@@ -69,7 +70,7 @@ class Tx:
         return row
 
     async def maybe(
-        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, Exception] | None = None, **arguments: Any
     ) -> T | None:
         """Return the query's row, or None when there is none."""
         with _named(raises):
@@ -77,7 +78,7 @@ class Tx:
         return None if row is None else msgspec.convert(dict(row), type_)
 
     async def many(
-        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, Exception] | None = None, **arguments: Any
     ) -> list[T]:
         """Return all rows of the query."""
         with _named(raises):
@@ -94,6 +95,8 @@ class Tx:
         if event.journal is not None:
             self.journaled.append((event_id, event))
             return
+        if self._is_single:
+            raise RuntimeError(f"{name_of(event)} belongs into one transaction with its change")
         self.queued = True
         fact = msgspec.to_builtins(event)
         del fact["type"]
@@ -109,7 +112,7 @@ class Tx:
 
 
 @contextmanager
-def _named(raises: Mapping[str, DomainError] | None) -> Iterator[None]:
+def _named(raises: Mapping[str, Exception] | None) -> Iterator[None]:
     """Turn a violated constraint into the error its name stands for; one that nobody expects goes on as it is."""
     try:
         yield
@@ -164,6 +167,17 @@ class Database:
             await self.after_commit(tx.journaled, tx.queued)
         if refused is not None:
             raise refused
+
+    @asynccontextmanager
+    async def single(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
+        """One statement that is its own transaction: three round trips less. It may emit only what has a journal."""
+        async with self._connection(self._writes) as connection:
+            tx = Tx(me, now or clock.now(), connection, is_single=True)
+            worked = time.perf_counter()
+            yield tx
+            self.commits.observe(time.perf_counter() - worked)
+        if self.after_commit and tx.journaled:
+            await self.after_commit(tx.journaled, False)
 
     @asynccontextmanager
     async def read(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
@@ -231,6 +245,7 @@ async def _connected(database_url: str, size: int) -> AsyncIterator[Database]:
         command_timeout=STATEMENT_SECONDS + 1,
         server_settings={
             "application_name": "fitsync",
+            "timezone": "UTC",  # the times in what PostgreSQL itself writes as JSON
             "statement_timeout": f"{STATEMENT_SECONDS}s",
             "idle_in_transaction_session_timeout": "5s",
         },

@@ -30,7 +30,8 @@ class Turns:
     def send_away(self) -> None:
         """Tell everybody who waits that there will be no turn."""
         for limit in self._waiting:
-            limit.reschedule(0)
+            if not limit.expired():  # else it is on its way out already
+                limit.reschedule(0)
 
     async def _wait(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -22,4 +22,4 @@ class Job:
         return self.action.__name__
 
 
-JOBS: tuple[Job, ...] = (Job(timedelta(hours=1), identity.forget_expired_sessions),)
+JOBS: tuple[Job, ...] = (Job(timedelta(minutes=5), identity.forget_expired_sessions),)

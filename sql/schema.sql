@@ -134,6 +134,8 @@ CREATE INDEX conversations_created_by ON conversations USING btree (created_by);
 
 CREATE INDEX outbox_due ON outbox USING btree (due_at, id) WHERE (died_at IS NULL);
 
+CREATE INDEX sessions_expires_at ON sessions USING btree (expires_at);
+
 CREATE INDEX sessions_family ON sessions USING btree (family_id);
 
 CREATE INDEX sessions_replaced_by ON sessions USING btree (replaced_by);

@@ -128,13 +128,12 @@ def with_secret(config: Config) -> Config:
         return config
     kept = config.data_dir / "secret_key"
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    else:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
+    if not kept.exists():
+        # Under another name first: a start that breaks off must not leave an empty key behind.
+        draft = config.data_dir / f"secret_key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32), encoding="ascii")
+        draft.rename(kept)
     return msgspec.structs.replace(config, secret_key=kept.read_text(encoding="ascii").strip())
 
 

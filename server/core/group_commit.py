@@ -22,6 +22,8 @@ Work = Callable[[Tx, Sequence[W]], Awaitable[Sequence[R | DomainError]]]
 
 LANES = 4
 LARGEST = 500
+SLOW_SECONDS = 0.1
+ALWAYS_TAKEN = 64
 
 
 class GroupCommit(Generic[W, R]):
@@ -43,17 +45,27 @@ class Lane(Generic[W, R]):
         self._database = database
         self._work = work
         self._waiting: deque[tuple[W, asyncio.Future[R], float]] = deque()
+        self._under_way = 0
+        self._last_group = (0, 0.0)
         self._wanted = asyncio.Event()
 
     def submit(self, piece: W) -> asyncio.Future[R]:
-        """Queue a piece of work; refused at once where the queue is too long already."""
+        """Queue a piece of work; refused at once where it would wait too long."""
         loop = asyncio.get_running_loop()
-        if self._waiting and loop.time() - self._waiting[0][2] > LONGEST_QUEUE_SECONDS:
+        if self._is_overloaded(loop.time()):
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER)
         answer: asyncio.Future[R] = loop.create_future()
         self._waiting.append((piece, answer, loop.time()))
         self._wanted.set()
         return answer
+
+    def _is_overloaded(self, now: float) -> bool:
+        """Whether there is more to do than can be done in time, going by the last group when that was slow."""
+        if self._waiting and now - self._waiting[0][2] > LONGEST_QUEUE_SECONDS:
+            return True
+        size, seconds = self._last_group
+        ahead = self._under_way + len(self._waiting)
+        return seconds > SLOW_SECONDS and ahead >= max(ALWAYS_TAKEN, size * LONGEST_QUEUE_SECONDS / seconds)
 
     async def run(self) -> None:
         """Commit group after group until cancelled; then nobody is left waiting."""
@@ -63,9 +75,12 @@ class Lane(Generic[W, R]):
                 await self._wanted.wait()
                 self._wanted.clear()
                 while self._waiting:
-                    count = min(len(self._waiting), LARGEST)
-                    group = [self._waiting.popleft()[:2] for _ in range(count)]
+                    began = self._waiting[0][2]
+                    self._under_way = min(len(self._waiting), LARGEST)
+                    group = [self._waiting.popleft()[:2] for _ in range(self._under_way)]
                     await self._commit(group)
+                    self._last_group = (self._under_way, asyncio.get_running_loop().time() - began)
+                    self._under_way = 0
         finally:
             for _, answer in (*group, *(waiting[:2] for waiting in self._waiting)):
                 answer.cancel()  # those that are done stay as they are

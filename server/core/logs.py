@@ -12,6 +12,7 @@ from typing import Literal
 import structlog
 
 Format = Literal["auto", "json", "console"]
+_FROM = " from %s"
 
 
 def configure(level: str, log_format: Format) -> None:
@@ -52,7 +53,12 @@ def configure(level: str, log_format: Format) -> None:
 
 
 def _shorten_bad_requests(record: logging.LogRecord) -> bool:
-    """What is not HTTP is the fault of whoever sent it: one quiet line for a scanner, not a traceback."""
+    """What is not HTTP is the fault of whoever sent it: one quiet line for a scanner, not a traceback.
+
+    aiohttp names the address a request comes from; that is nobody's to read here.
+    """
+    if isinstance(record.msg, str) and record.msg.endswith(_FROM):
+        record.msg, record.args = record.msg.removesuffix(_FROM), ()
     if record.exc_info and record.exc_info[0] and record.exc_info[0].__module__ == "aiohttp.http_exceptions":
         record.exc_info = None
         record.levelno, record.levelname = logging.INFO, "INFO"

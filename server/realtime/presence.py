@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.5
 REFRESH_SECONDS = 20.0
-EXPIRE_SECONDS = 45.0
+EXPIRE_SECONDS = 44.0  # and a little, until the next look: people are told within 45
 GRACE_SECONDS = 15.0
 
 RecordLastSeen = Callable[[UUID], Awaitable[None]]

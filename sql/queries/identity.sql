@@ -83,10 +83,14 @@ WHERE family_id = :family_id AND user_id = :user_id AND revoked_at IS NULL
 RETURNING family_id;
 
 -- name: list_ended_sessions
--- Of these sign-in sessions, the ones that are revoked.
-SELECT DISTINCT family_id
-FROM sessions
-WHERE family_id = ANY(:ids::uuid[]) AND revoked_at IS NOT NULL;
+-- Of these sign-in sessions, the ones without a token that is not revoked. One revoked token alone says nothing: it may
+-- have been lost on its way, and issued again.
+SELECT given.family_id
+FROM unnest(:ids::uuid[]) AS given (family_id)
+WHERE NOT EXISTS (
+  SELECT FROM sessions
+  WHERE sessions.family_id = given.family_id AND sessions.revoked_at IS NULL
+);
 
 -- name: record_last_seen
 UPDATE users
@@ -94,15 +98,15 @@ SET last_seen_at = :now
 WHERE id = :id;
 
 -- name: delete_expired_sessions
--- Refresh tokens whose family has ended; the newest token of a family lives longest.
-WITH ended AS (
-  SELECT family_id
-  FROM sessions
-  GROUP BY family_id
-  HAVING max(expires_at) < :before
-  LIMIT :limit
-)
+-- Refresh tokens that have expired: nobody can spend them, not even a thief. Carried by sessions_expires_at; SKIP LOCKED
+-- lets any number of schedulers share the work.
 DELETE FROM sessions
-USING ended
-WHERE sessions.family_id = ended.family_id
-RETURNING sessions.family_id;
+WHERE id = ANY(ARRAY(
+  SELECT id
+  FROM sessions
+  WHERE expires_at < :before
+  ORDER BY expires_at
+  LIMIT :limit
+  FOR UPDATE SKIP LOCKED
+))
+RETURNING family_id;

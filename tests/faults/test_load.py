@@ -18,9 +18,10 @@ from tests.faults.history import History
 from tests.faults.instances import Cluster, running_cluster
 from tests.waiting import eventually
 
-CHURN_SECONDS = 660.0 if IS_FULL else 8.0
-WARM_UP_SECONDS = 60.0 if IS_FULL else 2.0
-VISITORS = 40 if IS_FULL else 12
+CHURN_SECONDS = 660.0 if IS_FULL else 6.0
+WARM_UP_SECONDS = 60.0 if IS_FULL else 1.5
+VISITORS = 20 if IS_FULL else 12
+PAUSE_SECONDS = 0.2
 MEMORY_GROWTH_PERCENT = 5.0
 RETURN_SECONDS = 10.0
 
@@ -70,6 +71,7 @@ async def test_after_a_churn_of_clients_memory_and_open_files_are_what_they_were
             except (aiohttp.ClientError, OSError, TimeoutError, LostError, RefusedError):
                 visits["failed"] += 1
             crowd.history.lines.clear()
+            await asyncio.sleep(PAUSE_SECONDS * crowd.chance.random())
 
     async def all_churn(seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -18,7 +18,7 @@ from tests.waiting import eventually
 ACKED = 25_000 if IS_FULL else 1_000
 GROUPS = 20 if IS_FULL else 6
 GROUP = 5
-FAULTS = {"kill": 8, "crash": 5} if IS_FULL else {"kill": 1, "crash": 1}
+FAULTS = {"kill": 8, "crash": 5, "cut": 10} if IS_FULL else {"kill": 1, "crash": 1, "cut": 1}
 SAME_MESSAGES = 500 if IS_FULL else 25
 WRITERS = 50
 EACH_WRITES = 40 if IS_FULL else 3
@@ -33,12 +33,16 @@ async def test_an_acked_message_survives_killed_instances_and_crashes_of_postgre
         return crowd.history.acknowledged >= ACKED
 
     async def happen(fault: Fault) -> None:
-        if fault.kind == "crash":
-            cluster.crash_postgres()
-            return
-        victim = cluster.instances[fault.victim]
-        await victim.kill()
-        await victim.start()
+        victim, roads = cluster.instances[fault.victim], cluster.roads[fault.victim]
+        match fault.kind:
+            case "crash":
+                cluster.crash_postgres()
+            case "cut":
+                roads.to_postgres.cut()
+                roads.to_redis.cut()
+            case _:
+                await victim.kill()
+                await victim.start()
 
     script = a_script(chance, ACKED, FAULTS, len(cluster.instances))
     async with crowd.connected():
@@ -47,8 +51,8 @@ async def test_an_acked_message_survives_killed_instances_and_crashes_of_postgre
             pass
         await eventually(crowd.agreed, within=60)
     verdict = await court.judge(crowd)
-    killed, crashed = FAULTS["kill"], FAULTS["crash"]
-    figures.at_least("G1", f"acked, {killed} kills and {crashed} crashes of PostgreSQL", verdict.acknowledged, ACKED)
+    faults = f"{FAULTS['kill']} kills, {FAULTS['crash']} crashes of PostgreSQL, {FAULTS['cut']} resets"
+    figures.at_least("G1", f"acked, with {faults}", verdict.acknowledged, ACKED)
     figures.none("G1", "acked and missing or changed", verdict.missing, of=verdict.acknowledged)
     figures.none("G1", "saved twice", verdict.doubled)
     figures.none("G1", "acked in two ways", verdict.disagreeing)

@@ -40,6 +40,8 @@ from server.domain.identity.models import (
 
 identity = QueryFile("identity")
 
+FORGOTTEN_AT_ONCE = 5000
+
 
 async def create_user(tx: Tx, new: NewUser, password_hash: str, role: Role) -> User:
     """Add a person. The same id or address a second time is a conflict."""
@@ -191,6 +193,6 @@ async def _revoke(tx: Tx, family_id: UUID, user_id: UUID, reason: str) -> None:
 
 
 async def forget_expired_sessions(tx: Tx) -> int:
-    """Delete the tokens of sessions that ended a day ago or earlier; return how many."""
+    """Delete refresh tokens that expired a day ago or earlier, so many at a time; return how many."""
     before = tx.now - timedelta(days=1)
-    return len(await tx.many(SessionId, identity.delete_expired_sessions, before=before, limit=1000))
+    return len(await tx.many(SessionId, identity.delete_expired_sessions, before=before, limit=FORGOTTEN_AT_ONCE))

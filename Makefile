@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 BENCH := $(wildcard bench/__main__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt migrate docs lock bench dev
+.PHONY: help run test faults check fmt migrate schema docs lock bench dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)$(if $(BENCH),, | grep -v bench)
@@ -14,6 +14,9 @@ run: ## start FitSync with everything it needs (PORT=4000 DATA_DIR=./var)
 
 test: dev ## all tests, in parallel (ARGS=tests/embedded for some)
 	@$(PYTHON) -m pytest -n auto --dist worksteal $(ARGS)
+
+faults: dev ## every promise under faults, in full: half an hour (SEED=… repeats a run, ARGS=-k… takes some)
+	@FAULTS=full $(PYTHON) -m pytest tests/faults $(ARGS)
 
 check: dev ## format, lint, types, layers and generated documents
 	@.venv/bin/ruff format --check --quiet
@@ -29,6 +32,9 @@ fmt: dev ## format, and repair what can be repaired
 migrate: ## bring the database to the newest schema
 	@./setup run
 	@$(PYTHON) -m server migrate
+
+schema: dev ## write sql/schema.sql again, after a new migration
+	@$(PYTHON) -m server schema
 
 docs: dev ## write the generated documents again
 	@$(PYTHON) -m server docs

@@ -1,4 +1,4 @@
-"""`python -m server …`: serve, migrate, config, seed-demo, docs."""
+"""`python -m server …`: serve, migrate, config, seed-demo, schema, docs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from server import demo, documents, embedded
+from server import demo, documents, embedded, schema
 from server.adapters.passwords_argon2 import ArgonPasswords
 from server.app import build, serving
 from server.core import db, logs
@@ -109,10 +109,14 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("seed-demo", help="load the demo people into the given database")
     docs = commands.add_parser("docs", help="write the generated pages of docs/")
     docs.add_argument("--check", action="store_true", help="only say which pages are stale")
+    commands.add_parser("schema", help="write sql/schema.sql from the migrations")
     given = parser.parse_args(arguments)
     if given.command == "docs":
         return make_docs(given.check)
     try:
+        if given.command == "schema":
+            schema.write()
+            return 0
         config = load()
         if given.command == "config":
             show_config(config)

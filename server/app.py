@@ -96,6 +96,7 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         front.mount(app, door)
         metrics.mount(app, metrics.Sockets(sockets, database.commits, bus))
 
+        tasks.start(database.watch())
         if isinstance(bus, RedisBus):
             bus.receive, bus.recovered = hub.receive, heads.tell_everybody_soon
             tasks.start(bus.run())

@@ -6,15 +6,24 @@ from collections import Counter
 import pytest
 
 CHROMIUM = "chromium"
+NEEDS = {"browser": (CHROMIUM,), "node": ("node", "npm")}
+"""The programs that the tests with a mark need."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out tests in a browser where there is none."""
-    if shutil.which(CHROMIUM):
-        return
+    """Leave out tests whose programs are not there."""
+    reasons = {mark: reason for mark, programs in NEEDS.items() if (reason := missing(programs))}
     for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.skip(reason="chromium is not on PATH (Debian: apt-get install chromium)"))
+        for mark, reason in reasons.items():
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def missing(programs: tuple[str, ...]) -> str:
+    """Say what is not there and how Debian brings it; nothing when all is there."""
+    absent = [program for program in programs if not shutil.which(program)]
+    packages = " ".join({"node": "nodejs"}.get(program, program) for program in absent)
+    return f"{' and '.join(absent)} not on PATH (Debian: apt-get install {packages})" if absent else ""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -32,4 +41,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of the browser; a test that asks carries the mark `browser`."""
-    return shutil.which(CHROMIUM) or pytest.skip("chromium is not on PATH (Debian: apt-get install chromium)")
+    return shutil.which(CHROMIUM) or pytest.skip(missing((CHROMIUM,)))

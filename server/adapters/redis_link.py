@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 CONNECT_SECONDS = 1.0
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 1.0
-SETTLED_SECONDS = 0.25
+SETTLED_SECONDS = 0.2
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
 SUBSCRIBE_AT_ONCE = 500
 
@@ -67,13 +67,16 @@ class RedisLink:
             self._wire.send((b"UNSUBSCRIBE", channel))
 
     async def settled(self) -> None:
-        """Wait until Redis has done what was sent so far: a quarter of a second at most, not at all while it is away."""
+        """Wait until Redis has done what was sent so far; not for long, and not at all while it is away or hangs."""
+        wire = self._wire
+        if wire is None or not self.is_up or wire.hangs:
+            return
         try:
             async with asyncio.timeout(SETTLED_SECONDS):
-                if self._wire is not None and self.is_up:
-                    await self._wire.round_trip()
+                await wire.round_trip()
         except TimeoutError:
-            log.warning("redis_slow")
+            wire.hangs = True
+            log.warning("redis_hangs")
 
     async def started(self) -> None:
         """Wait for the first connection, for a second at most."""
@@ -116,7 +119,10 @@ class RedisLink:
     async def _connect(self) -> _Wire:
         secure = self._url.scheme == "rediss" or None
         _, wire = await asyncio.get_running_loop().create_connection(
-            lambda: _Wire(self._hear), self._url.hostname or "127.0.0.1", self._url.port or 6379, ssl=secure
+            lambda: _Wire(self._hear, self._recovered),
+            self._url.hostname or "127.0.0.1",
+            self._url.port or 6379,
+            ssl=secure,
         )
         try:
             greeting = [b"HELLO", b"3"]
@@ -139,12 +145,15 @@ class RedisLink:
 class _Wire(asyncio.Protocol):
     """The connection itself."""
 
-    def __init__(self, hear: Hear) -> None:
+    def __init__(self, hear: Hear, recovered: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._hear = hear
+        self._recovered = recovered
+        self.hangs = False
+        """Whether an answer is overdue. Nobody waits for the next one; when it comes, all may have missed something."""
         self._reader = hiredis.Reader()
         self._corked: list[bytes] = []
         self._pings: deque[asyncio.Future[None]] = deque()
@@ -216,6 +225,10 @@ class _Wire(asyncio.Protocol):
             answered = self._pings.popleft()
             if not answered.done():
                 answered.set_result(None)
+            if self.hangs:
+                self.hangs = False
+                log.info("redis_answers")
+                self._recovered()
 
     def _flush(self) -> None:
         packed, self._corked = self._corked, []

@@ -19,18 +19,22 @@ from server.core.errors import UNAVAILABLE, DomainError
 from server.core.events import Event, name_of
 from server.core.ids import NOBODY, new_id
 from server.core.metrics import Histogram
+from server.core.pulse import Pulse
 from server.core.queries import Query, QueryFile
 
 T = TypeVar("T")
 AfterCommit = Callable[[list[tuple[UUID, Event]], bool], Awaitable[None]]
 
-ACQUIRE_SECONDS = 1.0
+ACQUIRE_SECONDS = 0.8
 STATEMENT_SECONDS = 2
+RETRY_AFTER = timedelta(seconds=1)
+LONGEST_QUEUE_SECONDS = 0.4
 _GONE = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says of a connection that is being torn down by the other side
     asyncpg.OperatorInterventionError,  # it shuts down, starts up, or has cancelled what took too long
     asyncpg.InsufficientResourcesError,  # no memory, no disk, no connection left
     asyncpg.TransactionRollbackError,  # a deadlock: a second try finds the way free
@@ -116,13 +120,21 @@ def _named(raises: Mapping[str, DomainError] | None) -> Iterator[None]:
 class Database:
     """The pool. `begin` opens the one transaction of a piece of work; `read` and `snapshot` only look.
 
-    When PostgreSQL cannot be reached, or an answer takes too long, all three raise `unavailable`.
+    When PostgreSQL cannot be reached, an answer takes too long, or too many wait already, all three raise
+    `unavailable`: work that is refused at once costs next to nothing, so what is taken on is still done in time.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], pulse: Pulse) -> None:
         self._pool = pool
+        self._pulse = pulse
+        self._in_use: set[Any] = set()
+        self._queue: dict[object, float] = {}
         self.commits = Histogram()
         self.after_commit: AfterCommit | None = None
+
+    async def watch(self) -> None:
+        """Watch over PostgreSQL until cancelled: when it falls silent, whoever waits for it is told at once."""
+        await self._pulse.feel(self._let_go)
 
     @asynccontextmanager
     async def begin(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
@@ -162,19 +174,50 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
+        if self._pulse.is_silent or self._is_overloaded():
+            raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER)
+        place = object()
+        self._queue[place] = _now()
         try:
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield connection
+                del self._queue[place]
+                self._in_use.add(connection)
+                try:
+                    yield connection
+                finally:
+                    self._in_use.discard(connection)
         except _GONE as gone:
-            raise DomainError(UNAVAILABLE, retry_after=timedelta(seconds=1)) from gone
+            if (task := asyncio.current_task()) and task.cancelling():
+                # A rollback that fails hides why it was made; whoever is told to end must not carry on.
+                raise asyncio.CancelledError from gone
+            raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER) from gone
+        finally:
+            self._queue.pop(place, None)
+
+    def _is_overloaded(self) -> bool:
+        """Whether the queue for a connection is so long that whoever joins it would be answered too late to matter."""
+        since = next(iter(self._queue.values()), None)
+        return since is not None and _now() - since > LONGEST_QUEUE_SECONDS
+
+    async def _let_go(self) -> None:
+        """End every connection that waits for an answer, and use those that rest no more."""
+        for connection in list(self._in_use):
+            connection.terminate()
+        await self._pool.expire_connections()
 
     async def is_alive(self) -> bool:
         """Whether PostgreSQL answers within the acquire deadline."""
+        if self._pulse.is_silent:
+            return False
         try:
             async with asyncio.timeout(ACQUIRE_SECONDS), self._pool.acquire() as connection:
                 return bool(await connection.fetchval("SELECT true"))
         except _GONE:
             return False
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def connected(database_url: str, *, size: int) -> AbstractAsyncContextManager[Database]:
@@ -198,8 +241,9 @@ async def _connected(database_url: str, size: int) -> AsyncIterator[Database]:
             "idle_in_transaction_session_timeout": "5s",
         },
     )
+    pulse = Pulse(lambda: asyncpg.connect(database_url, server_settings={"application_name": "fitsync pulse"}))
     try:
-        yield Database(pool)
+        yield Database(pool, pulse)
     finally:
         try:
             async with asyncio.timeout(5):

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from server.core.actor import SYSTEM
-from server.core.db import Database, Tx
+from server.core.db import LONGEST_QUEUE_SECONDS, RETRY_AFTER, Database, Tx
 from server.core.errors import UNAVAILABLE, DomainError
 
 W = TypeVar("W")
@@ -42,13 +42,16 @@ class Lane(Generic[W, R]):
     def __init__(self, database: Database, work: Work[W, R]) -> None:
         self._database = database
         self._work = work
-        self._waiting: deque[tuple[W, asyncio.Future[R]]] = deque()
+        self._waiting: deque[tuple[W, asyncio.Future[R], float]] = deque()
         self._wanted = asyncio.Event()
 
     def submit(self, piece: W) -> asyncio.Future[R]:
-        """Queue a piece of work."""
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((piece, answer))
+        """Queue a piece of work; refused at once where the queue is too long already."""
+        loop = asyncio.get_running_loop()
+        if self._waiting and loop.time() - self._waiting[0][2] > LONGEST_QUEUE_SECONDS:
+            raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER)
+        answer: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((piece, answer, loop.time()))
         self._wanted.set()
         return answer
 
@@ -60,9 +63,9 @@ class Lane(Generic[W, R]):
                 self._wanted.clear()
                 while self._waiting:
                     count = min(len(self._waiting), LARGEST)
-                    await self._commit([self._waiting.popleft() for _ in range(count)])
+                    await self._commit([self._waiting.popleft()[:2] for _ in range(count)])
         finally:
-            for _, answer in self._waiting:
+            for _, answer, _ in self._waiting:
                 answer.cancel()
 
     async def _commit(self, group: list[tuple[W, asyncio.Future[R]]]) -> None:

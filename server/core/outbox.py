@@ -80,7 +80,7 @@ class Relay:
     async def drain(self) -> int:
         """Relay one batch; return how many events it took."""
         async with self._database.begin(SYSTEM) as tx:
-            events = await tx.many(QueuedEvent, outbox.claim_events, now=tx.now, limit=BATCH)
+            events = await tx.many(QueuedEvent, outbox.claim_events, limit=BATCH)
             done = [event.id for event in events if await self._relay(tx, event)]
             if done:
                 await tx.run(outbox.delete_events, ids=done)
@@ -122,7 +122,7 @@ class Relay:
         await tx.run(
             outbox.postpone_event,
             id=queued.id,
-            due_at=tx.now + retry_delay(attempts, random.random()),
+            delay=retry_delay(attempts, random.random()),
             died_at=tx.now if dead else None,
             last_error=f"{type(failure).__name__}: {failure}"[:500],
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import jwt
@@ -39,9 +39,10 @@ class AccessClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aud: str
 
 
-class RefreshClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="refresh"):
+class RefreshClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a refresh token says. Only its hash is stored."""
 
+    type: Literal["refresh"]
     id: UUID
     jti: UUID
     iat: int
@@ -74,7 +75,7 @@ class Tokens:
 
     def refresh(self, *, user_id: UUID, now: datetime) -> str:
         """Sign a refresh token that is valid from `now` for 7 days."""
-        return self._sign(RefreshClaims(user_id, new_id(), _seconds(now), _seconds(now + REFRESH_LIFE)))
+        return self._sign(RefreshClaims("refresh", user_id, new_id(), _seconds(now), _seconds(now + REFRESH_LIFE)))
 
     def read_access(self, token: str) -> AccessClaims:
         """Check an access token; BadToken or ExpiredToken when it is not to be trusted."""

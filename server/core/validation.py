@@ -18,6 +18,31 @@ MOST_ERRORS = 50
 _UNIONS = (Union, types.UnionType)
 _AT = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _PATTERN = "matching regex"
+_PHRASES = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"Expected `str` of length >= (\d+)", "At least {} characters"),
+        (r"Expected `str` of length <= (\d+)", "At most {} characters"),
+        (r"Expected `(?:array|object)` of length >= (\d+)", "{} or more entries"),
+        (r"Expected `(?:array|object)` of length <= (\d+)", "{} or fewer entries"),
+        (r"Expected `(?:int|float)` >= (\S+)", "{} or more"),
+        (r"Expected `(?:int|float)` <= (\S+)", "{} or less"),
+        (r"Expected `(\w+)(?: \| null)?`, got `(\w+)`", "Expected {}, got {}"),
+        (r"Invalid UUID", "Expected a UUID"),
+        (r"Invalid enum value (.+)", "{} is not one of the choices"),
+        (r"Invalid value (.+)", "{} is not one of the choices"),
+    )
+)
+_NOUNS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "nothing",
+    "uuid": "a UUID",
+}
 _STEP = re.compile(r"\[(\d+|\.\.\.)\]|\.(\w+)")
 
 
@@ -65,8 +90,8 @@ def _errors_inside(value: Any, type_: Any, at: str, strict: bool) -> Iterator[Fi
     """Find the faults of the parts of a value."""
     if struct := _struct_for(value, type_):
         yield from _field_errors(value, struct, at, strict)
-    elif not any(error.pointer == at for error in _first_error(value, type_, at, strict)):
-        # It is the parts that are wrong; a list that is too long is not looked through.
+    elif not _is_wrong_itself(value, type_, strict):
+        # A list that is too long is not looked through.
         if isinstance(value, list) and (held := _held(type_, list)):
             for index, part in enumerate(value):
                 yield from _errors(part, held[0], pointer(at, index), strict)
@@ -99,7 +124,7 @@ def _struct_for(value: Any, type_: Any) -> Any:
     if get_origin(type_) in _UNIONS:
         for member in get_args(type_):
             config = getattr(member, "__struct_config__", None)
-            if config and config.tag is not None and value.get(config.tag_field) == config.tag:
+            if config and (config.tag is None or value.get(config.tag_field) == config.tag):
                 return member
     return None
 
@@ -114,6 +139,15 @@ def _held(type_: Any, kind: type) -> tuple[Any, ...]:
     return ()
 
 
+def _is_wrong_itself(value: Any, type_: Any, strict: bool) -> bool:
+    """Whether the fault that msgspec finds first is not one of a part."""
+    try:
+        msgspec.convert(value, type_, strict=strict)
+    except msgspec.ValidationError as error:
+        return _AT.search(str(error)) is None
+    return False
+
+
 def _first_error(value: Any, type_: Any, at: str, strict: bool) -> list[FieldError]:
     try:
         msgspec.convert(value, type_, strict=strict)
@@ -123,8 +157,16 @@ def _first_error(value: Any, type_: Any, at: str, strict: bool) -> list[FieldErr
         steps = _STEP.findall(place[1]) if place else []
         found = at + "".join(f"/{index or name}" for index, name in steps)
         says = _pattern_in_words(type_) if _PATTERN in message else None
-        return [FieldError(found, says or _AT.sub("", message))]
+        return [FieldError(found, says or _in_words(_AT.sub("", message)))]
     return []
+
+
+def _in_words(message: str) -> str:
+    """Say what msgspec says in words for people who fill in a form."""
+    for pattern, words in _PHRASES:
+        if found := pattern.fullmatch(message):
+            return words.format(*(_NOUNS.get(word, word) for word in found.groups()))
+    return message
 
 
 def _pattern_in_words(type_: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -44,6 +45,7 @@ class Sockets(Collector):
         counts = self._source.counts
         yield _gauge("connections", "Open sockets.", self._source.connections)
         yield _gauge("unsent_bytes", "Bytes that wait for slow readers.", self._source.unsent_bytes)
+        yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         yield _gauge("bus_alive", "Whether messages reach other instances.", int(self._bus.is_alive))
         yield _counter("connections_opened", "Sockets opened.", counts.opened)
         yield _counter("commands", "Commands that clients sent.", counts.commands)

@@ -69,7 +69,7 @@ function enter() {
 
   inbox.addEventListener("message", ({ detail: message }) => announce(message, inbox, me));
   socket.onState(({ state }) => {
-    if (state === "open") inbox.catchUp().then(() => outbox.flush());
+    if (state === "open") inbox.sync().then(() => outbox.flush());
     if (state === "refused" && account.person) leave("This window was signed out by the server. Please sign in again.");
   });
 

@@ -106,15 +106,6 @@ export class Inbox extends EventTarget {
 
   // ── catching up ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A new connection stands. How far people have read is not among the events: the fresh list tells it. */
-  async catchUp() {
-    const returning = this.loaded;
-    await this.sync();
-    if (!returning || this.#socket.state !== "open") return;
-    const fresh = await this.#socket.call("/", "sync", { cursors: {} }).catch(() => ({ conversations: [] }));
-    for (const conversation of fresh.conversations) this.take(conversation);
-  }
-
   /** Fetch whatever was missed. One at a time; asked for meanwhile, it runs once more. */
   async sync() {
     this.#syncAgain = true;
@@ -141,9 +132,13 @@ export class Inbox extends EventTarget {
     const cursors = {};
     for (const { id, last_seq } of this.conversations.values()) cursors[topicOf(id)] = last_seq;
     const { topics, conversations } = await this.#socket.call("/", "sync", { cursors });
-    for (const [topic, { events, reset, snapshot }] of Object.entries(topics)) {
+    for (const [topic, { seq: head, events, receipts, unread, reset, snapshot }] of Object.entries(topics)) {
       if (reset) this.#replace(topic, snapshot);
       for (const { seq, data } of events ?? []) this.receive(data, seq);
+      // How far people have read has no order of its own: the answer tells it each time.
+      const conversation = this.conversations.get(topic.slice(topicOf("").length));
+      for (const receipt of receipts ?? []) this.#applyReceipt({ ...receipt, conversation_id: conversation?.id });
+      if (conversation && unread !== undefined && conversation.last_seq === head) conversation.unread = unread;
     }
     for (const conversation of conversations) this.take(conversation);
     this.loaded = true;

@@ -84,8 +84,12 @@ class Presence:
         hub.on(Farewell, self._part)
 
     def arrive(self, connection: Connection) -> None:
-        """A person has opened a connection."""
+        """A person has opened a connection; one they have lost a moment ago needs no grace any more."""
         self.set(connection, PresenceState.ACTIVE)
+        lost = [id_ for id_, (user_id, _) in self._leaving.items() if user_id == connection.me.id]
+        for connection_id in lost:
+            del self._leaving[connection_id]
+            self._drop(connection.me.id, connection_id)
 
     def set(self, connection: Connection, state: PresenceState) -> None:
         """A person says on one device that they are active or idle."""

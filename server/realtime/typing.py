@@ -70,7 +70,7 @@ class Typing:
             typists[message.user_id] = asyncio.get_running_loop().call_later(EXPIRE_SECONDS, self._apply, expired)
         if not typists:
             del self._until[message.conversation_id]
-        if (before is None) == message.typing:
+        if message.typing or before is not None:
             changed = TypingChanged(message.conversation_id, sorted(typists))
             self._hub.tell_here(topic_of(message.conversation_id), TYPING_CHANGED, changed, at=clock.now())
 

@@ -79,7 +79,9 @@ class WebSocket(asyncio.Protocol):
     # Out.
 
     def send(self, ready: bytes) -> None:
-        """Write a ready frame at the end of this tick. Never waits, never fails."""
+        """Write a ready frame at the end of this tick. Never waits, never fails; after our goodbye nothing is said."""
+        if self._close_at is not None:
+            return  # a write after it would fail, and with it all that others are told in this tick
         if self._out is None:
             self._out = [ready]
             self._cork.add(self)

@@ -191,7 +191,18 @@ class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a client stands: the last seq it has applied, for each topic it knows."""
 
     cursors: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^conversation:[0-9a-f-]{36}$", max_length=49)], Seq], Meta(max_length=1000)
+        dict[
+            Annotated[
+                str,
+                Meta(
+                    pattern=r"^conversation:[0-9a-f-]{36}$",
+                    max_length=49,
+                    extra={"says": "Expected a topic: conversation:<id>"},
+                ),
+            ],
+            Seq,
+        ],
+        Meta(max_length=1000),
     ]
     limit: Annotated[int, Meta(ge=1, le=300, description="Most events of one topic.")] = 300
 
@@ -214,14 +225,25 @@ class Snapshot(msgspec.Struct, frozen=True):
     messages: list[Message]
 
 
+class ReadUpTo(msgspec.Struct, frozen=True):
+    """How far a member has read."""
+
+    user_id: UUID
+    read_seq: Seq
+
+
 class TopicSync(msgspec.Struct, frozen=True, omit_defaults=True):
     """What brings one topic up to date: the events after the cursor, or `reset` with a fresh snapshot.
 
-    A reset without a snapshot is a conversation that the asker may not see (any more).
+    `receipts` are all members' read cursors and `unread` is the asker's own count: they have no order to be missed in,
+    so they are told each time. A reset without a snapshot is
+    a conversation that the asker may not see (any more).
     """
 
     seq: Seq
     events: list[MissedMessage] | UnsetType = UNSET
+    receipts: list[ReadUpTo] | UnsetType = UNSET
+    unread: int | UnsetType = UNSET
     reset: bool = False
     snapshot: Snapshot | UnsetType | None = UNSET
 

@@ -18,6 +18,7 @@ from server.domain.chat.models import (
     NewConversation,
     NewMessage,
     Outgoing,
+    ReadUpTo,
     Snapshot,
     TopicSync,
 )
@@ -107,7 +108,8 @@ def bring_up(conversation: Conversation | None, cursor: int, limit: int, missed:
         return TopicSync(conversation.last_seq, reset=True, snapshot=Snapshot(conversation, missed))
     topic = topic_of(conversation.id)
     events = [MissedMessage(topic, message.seq, message.created_at, message) for message in missed]
-    return TopicSync(conversation.last_seq, events=events)
+    receipts = [ReadUpTo(member.user_id, member.read_seq) for member in conversation.members]
+    return TopicSync(conversation.last_seq, events=events, receipts=receipts, unread=conversation.unread)
 
 
 def by_conversation(messages: Sequence[Message]) -> dict[UUID, list[Message]]:

@@ -1,0 +1,1 @@
+"""What a newcomer does first, from beginning to end, with real processes."""

@@ -1,0 +1,1 @@
+"""What stands in sql/, and what a real PostgreSQL makes of it."""

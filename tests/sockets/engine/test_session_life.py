@@ -71,6 +71,7 @@ async def test_who_leaves_every_namespace_is_closed_unless_they_join_again(run: 
         assert connection.is_open
         device.say("41")
         device.write(b"\x89\x80mask")
-        assert await device.frame() == (10, b"")
+        while await device.frame() != (10, b""):
+            pass  # Engine.IO's own pings
         connection.look(connection.wheel.now + 20)
         assert await device.closed() == 1008

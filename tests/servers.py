@@ -29,6 +29,16 @@ from server.handlers.http import SERVICES
 
 SECRET = "a secret of thirty-two characters, or more"
 
+# Tests are faster than people. What the limits do is seen where a test sets them.
+FAST_PEOPLE = {
+    "commands_per_minute": 1_000_000,
+    "commands_burst": 100_000,
+    "messages_per_second": 100_000,
+    "messages_burst": 100_000,
+    "typing_per_minute": 1_000_000,
+    "syncs_per_minute": 1_000_000,
+}
+
 StartServer = Callable[..., Awaitable["Server"]]
 
 
@@ -160,7 +170,8 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture(scope="session")
 def config(database_url: str, redis_url: str) -> Config:
     """Return the settings of this worker's servers: a free port, the worker's databases, a known secret."""
-    return Config(port=0, database_url=database_url, redis_url=redis_url, database_pool=8, secret_key=SECRET)
+    own = Config(port=0, database_url=database_url, redis_url=redis_url, database_pool=8, secret_key=SECRET)
+    return msgspec.structs.replace(own, **FAST_PEOPLE)
 
 
 @pytest.fixture(scope="session")

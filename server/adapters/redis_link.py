@@ -26,7 +26,7 @@ SETTLED_SECONDS = 0.2
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
 SUBSCRIBE_AT_ONCE = 500
 
-_PONG = b"PONG"
+_PING, _PONG = hiredis.pack_command((b"PING",)), b"PONG"
 
 Hear = Callable[[bytes, bytes], None]
 
@@ -157,6 +157,7 @@ class _Wire(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._corked: list[bytes] = []
         self._pings: deque[asyncio.Future[None]] = deque()
+        self._asked: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -171,11 +172,12 @@ class _Wire(asyncio.Protocol):
         self._corked.append(hiredis.pack_command(command))  # type: ignore[arg-type]
 
     async def round_trip(self) -> None:
-        """Wait until everything sent so far is done: Redis answers in order."""
-        answered: asyncio.Future[None] = self._loop.create_future()
-        self._pings.append(answered)
-        self.send((b"PING",))
-        await answered
+        """Wait until everything sent in this tick is done: Redis answers in order. All who ask in a tick share one ask."""
+        if self._asked is None:
+            self._asked = self._loop.create_future()
+            if not self._corked:
+                self._loop.call_soon(self._flush)
+        await asyncio.shield(self._asked)
 
     def finish(self) -> None:
         """Close after what was sent has left."""
@@ -207,7 +209,12 @@ class _Wire(asyncio.Protocol):
             self.ready.exception()  # whoever waited may have given up; that is no error of its own
         if not self.closed.done():
             self.closed.set_result(None)
-        for answered in self._pings:
+        self._end_pings()
+
+    def _end_pings(self) -> None:
+        """Let those go who wait for an answer that will not come."""
+        while self._pings:
+            answered = self._pings.popleft()
             if not answered.done():
                 answered.set_result(None)
 
@@ -232,5 +239,11 @@ class _Wire(asyncio.Protocol):
 
     def _flush(self) -> None:
         packed, self._corked = self._corked, []
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            packed.append(_PING)
+            self._pings.append(asked)
+        if self._transport is None:
+            self._end_pings()
         if packed and self._transport is not None:
             self._transport.write(b"".join(packed))

@@ -21,6 +21,7 @@ from server.core.ids import NOBODY, new_id
 from server.core.metrics import Histogram
 from server.core.pulse import Pulse
 from server.core.queries import Query, QueryFile
+from server.core.turns import Turns
 
 T = TypeVar("T")
 AfterCommit = Callable[[list[tuple[UUID, Event]], bool], Awaitable[None]]
@@ -29,6 +30,8 @@ ACQUIRE_SECONDS = 0.8
 STATEMENT_SECONDS = 2
 RETRY_AFTER = timedelta(seconds=1)
 LONGEST_QUEUE_SECONDS = 0.4
+LONGEST_READ_QUEUE_SECONDS = 1.0
+KEPT_FOR_WRITES = 3
 _GONE = (
     OSError,
     TimeoutError,
@@ -49,15 +52,16 @@ outbox = QueryFile("outbox")
 class Tx:
     """Who asks (`me`), when (`now`), and the one transaction the work happens in."""
 
-    def __init__(self, me: Actor, now: datetime, connection: Any) -> None:
+    def __init__(self, me: Actor, now: datetime, connection: Any, *, is_single: bool = False) -> None:
         self.me = me
         self.now = now
         self._connection = connection
+        self._is_single = is_single
         self.journaled: list[tuple[UUID, Event]] = []
         self.queued = False
 
     async def one(
-        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, Exception] | None = None, **arguments: Any
     ) -> T:
         """Return the query's only row. `raises` turns the name of a violated constraint into our error."""
         row = await self.maybe(type_, query, raises=raises, **arguments)
@@ -66,7 +70,7 @@ class Tx:
         return row
 
     async def maybe(
-        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, Exception] | None = None, **arguments: Any
     ) -> T | None:
         """Return the query's row, or None when there is none."""
         with _named(raises):
@@ -74,7 +78,7 @@ class Tx:
         return None if row is None else msgspec.convert(dict(row), type_)
 
     async def many(
-        self, type_: type[T], query: Query, /, *, raises: Mapping[str, DomainError] | None = None, **arguments: Any
+        self, type_: type[T], query: Query, /, *, raises: Mapping[str, Exception] | None = None, **arguments: Any
     ) -> list[T]:
         """Return all rows of the query."""
         with _named(raises):
@@ -91,6 +95,8 @@ class Tx:
         if event.journal is not None:
             self.journaled.append((event_id, event))
             return
+        if self._is_single:
+            raise RuntimeError(f"{name_of(event)} belongs into one transaction with its change")
         self.queued = True
         fact = msgspec.to_builtins(event)
         del fact["type"]
@@ -106,7 +112,7 @@ class Tx:
 
 
 @contextmanager
-def _named(raises: Mapping[str, DomainError] | None) -> Iterator[None]:
+def _named(raises: Mapping[str, Exception] | None) -> Iterator[None]:
     """Turn a violated constraint into the error its name stands for; one that nobody expects goes on as it is."""
     try:
         yield
@@ -128,7 +134,10 @@ class Database:
         self._pool = pool
         self._pulse = pulse
         self._in_use: set[Any] = set()
-        self._queue: dict[object, float] = {}
+        size = pool.get_max_size()
+        # When everybody comes back at once and reads, those who were here can still write.
+        self._reads = Turns(max(1, size - KEPT_FOR_WRITES), LONGEST_READ_QUEUE_SECONDS)
+        self._writes = Turns(size, LONGEST_QUEUE_SECONDS)
         self.commits = Histogram()
         self.after_commit: AfterCommit | None = None
 
@@ -143,7 +152,7 @@ class Database:
         A DomainError that `stands` is the exception: the work is kept and the asker is refused all the same.
         """
         refused: DomainError | None = None
-        async with self._connection() as connection:
+        async with self._connection(self._writes) as connection:
             tx = Tx(me, now or clock.now(), connection)
             async with connection.transaction():
                 try:
@@ -160,27 +169,35 @@ class Database:
             raise refused
 
     @asynccontextmanager
+    async def single(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
+        """One statement that is its own transaction: three round trips less. It may emit only what has a journal."""
+        async with self._connection(self._writes) as connection:
+            tx = Tx(me, now or clock.now(), connection, is_single=True)
+            worked = time.perf_counter()
+            yield tx
+            self.commits.observe(time.perf_counter() - worked)
+        if self.after_commit and tx.journaled:
+            await self.after_commit(tx.journaled, False)
+
+    @asynccontextmanager
     async def read(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
         """Queries that need no common snapshot; each is its own transaction."""
-        async with self._connection() as connection:
+        async with self._connection(self._reads) as connection:
             yield Tx(me, now or clock.now(), connection)
 
     @asynccontextmanager
     async def snapshot(self, me: Actor, now: datetime | None = None) -> AsyncIterator[Tx]:
         """Several queries that all see the same moment."""
-        async with self._connection() as connection:
+        async with self._connection(self._reads) as connection:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield Tx(me, now or clock.now(), connection)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        if self._pulse.is_silent or self._is_overloaded():
+    async def _connection(self, turns: Turns) -> AsyncIterator[Any]:
+        if self._pulse.is_silent:
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER)
-        place = object()
-        self._queue[place] = _now()
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                del self._queue[place]
+            async with turns.taken(), self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 self._in_use.add(connection)
                 try:
                     yield connection
@@ -191,16 +208,11 @@ class Database:
                 # A rollback that fails hides why it was made; whoever is told to end must not carry on.
                 raise asyncio.CancelledError from gone
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER) from gone
-        finally:
-            self._queue.pop(place, None)
-
-    def _is_overloaded(self) -> bool:
-        """Whether the queue for a connection is so long that whoever joins it would be answered too late to matter."""
-        since = next(iter(self._queue.values()), None)
-        return since is not None and _now() - since > LONGEST_QUEUE_SECONDS
 
     async def _let_go(self) -> None:
-        """End every connection that waits for an answer, and use those that rest no more."""
+        """End every connection that waits for an answer and everybody's wait for one; use those that rest no more."""
+        self._reads.send_away()
+        self._writes.send_away()
         for connection in list(self._in_use):
             connection.terminate()
         await self._pool.expire_connections()
@@ -214,10 +226,6 @@ class Database:
                 return bool(await connection.fetchval("SELECT true"))
         except _GONE:
             return False
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def connected(database_url: str, *, size: int) -> AbstractAsyncContextManager[Database]:
@@ -237,6 +245,7 @@ async def _connected(database_url: str, size: int) -> AsyncIterator[Database]:
         command_timeout=STATEMENT_SECONDS + 1,
         server_settings={
             "application_name": "fitsync",
+            "timezone": "UTC",  # the times in what PostgreSQL itself writes as JSON
             "statement_timeout": f"{STATEMENT_SECONDS}s",
             "idle_in_transaction_session_timeout": "5s",
         },

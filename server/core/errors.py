@@ -70,6 +70,10 @@ class DomainError(Exception):
         self.stands = stands
 
 
+class LostRace(Exception):
+    """Somebody else did the same at the same moment. A second try, in a new transaction, sees what they did."""
+
+
 INVALID = ErrorCase(
     "invalid", Kind.INVALID, "Some fields are not valid", "`errors` lists every field that is wrong; mend all of them."
 )

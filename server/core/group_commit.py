@@ -14,7 +14,7 @@ from uuid import UUID
 
 from server.core.actor import SYSTEM
 from server.core.db import LONGEST_QUEUE_SECONDS, RETRY_AFTER, Database, Tx
-from server.core.errors import UNAVAILABLE, DomainError
+from server.core.errors import UNAVAILABLE, DomainError, LostRace
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -25,7 +25,7 @@ LARGEST = 500
 
 
 class GroupCommit(Generic[W, R]):
-    """Hands pieces of work to `work` in groups. A piece that fails, fails alone."""
+    """Hands pieces of work to `work`, which is one statement, in groups. A piece that fails, fails alone."""
 
     def __init__(self, database: Database, work: Work[W, R], lane_of: Callable[[W], UUID]) -> None:
         self._lane_of = lane_of
@@ -57,21 +57,22 @@ class Lane(Generic[W, R]):
 
     async def run(self) -> None:
         """Commit group after group until cancelled; then nobody is left waiting."""
+        group: list[tuple[W, asyncio.Future[R]]] = []
         try:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
                 while self._waiting:
                     count = min(len(self._waiting), LARGEST)
-                    await self._commit([self._waiting.popleft()[:2] for _ in range(count)])
+                    group = [self._waiting.popleft()[:2] for _ in range(count)]
+                    await self._commit(group)
         finally:
-            for _, answer, _ in self._waiting:
-                answer.cancel()
+            for _, answer in (*group, *(waiting[:2] for waiting in self._waiting)):
+                answer.cancel()  # those that are done stay as they are
 
     async def _commit(self, group: list[tuple[W, asyncio.Future[R]]]) -> None:
         try:
-            async with self._database.begin(SYSTEM) as tx:
-                outcomes = await self._work(tx, [piece for piece, _ in group])
+            outcomes = await self._try([piece for piece, _ in group])
         except Exception as failure:  # noqa: BLE001 - it is handed to those who wait for it
             if len(group) == 1 or _is_away(failure):
                 for _, answer in group:
@@ -85,6 +86,16 @@ class Lane(Generic[W, R]):
                 _fail(answer, outcome)
             elif not answer.done():
                 answer.set_result(outcome)
+
+    async def _try(self, pieces: list[W]) -> Sequence[R | DomainError]:
+        try:
+            return await self._once(pieces)
+        except LostRace:
+            return await self._once(pieces)
+
+    async def _once(self, pieces: list[W]) -> Sequence[R | DomainError]:
+        async with self._database.single(SYSTEM) as tx:
+            return await self._work(tx, pieces)
 
 
 def _is_away(failure: Exception) -> bool:

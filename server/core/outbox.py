@@ -14,7 +14,7 @@ import structlog
 
 from server.core.actor import SYSTEM
 from server.core.db import Database, Tx, outbox
-from server.core.errors import DomainError
+from server.core.errors import UNAVAILABLE, DomainError
 from server.core.events import Event, EventEnvelope, name_of
 from server.core.ports import World
 
@@ -24,6 +24,10 @@ Effects = Mapping[type[Event], tuple[Effect, ...]]
 
 BATCH = 100
 IDLE_SECONDS = 1.0
+# Together less than the 5 s after which PostgreSQL ends a transaction that idles (server/core/db.py): it idles while
+# effects run, and if it were ended, the same events would be relayed again for ever.
+BATCH_SECONDS = 1.5
+EFFECT_SECONDS = 3.0
 MAX_ATTEMPTS = 12
 FIRST_RETRY = timedelta(seconds=1)
 LONGEST_RETRY = timedelta(minutes=10)
@@ -66,7 +70,7 @@ class Relay:
         """Relay until cancelled. A database that is away is asked again every second."""
         while True:
             try:
-                while await self.drain() == BATCH:
+                while await self.drain():
                     pass
             except DomainError as away:
                 log.warning("relay_waits", code=away.case.code)
@@ -78,18 +82,33 @@ class Relay:
             self._wanted.clear()
 
     async def drain(self) -> int:
-        """Relay one batch; return how many events it took."""
+        """Relay one batch; return how many events it took. When an effect finds the database away, the rest waits."""
+        away: DomainError | None = None
+        taken = 0
+        until = asyncio.get_running_loop().time() + BATCH_SECONDS
         async with self._database.begin(SYSTEM) as tx:
-            events = await tx.many(QueuedEvent, outbox.claim_events, limit=BATCH)
-            done = [event.id for event in events if await self._relay(tx, event)]
+            done = []
+            for event in await tx.many(QueuedEvent, outbox.claim_events, limit=BATCH):
+                try:
+                    if await self._relay(tx, event):
+                        done.append(event.id)
+                except DomainError as unavailable:
+                    away = unavailable
+                    break
+                taken += 1
+                if asyncio.get_running_loop().time() > until:
+                    break
             if done:
                 await tx.run(outbox.delete_events, ids=done)
-        return len(events)
+        if away is not None:
+            raise away
+        return taken
 
     async def _relay(self, tx: Tx, queued: QueuedEvent) -> bool:
         try:
             event = msgspec.convert(queued.data, self._types[queued.type])
-            await self._run(queued.id, event)
+            async with asyncio.timeout(EFFECT_SECONDS):
+                await self._run(queued.id, event)
             self._world.publish(
                 EventEnvelope(
                     queued.id,
@@ -100,7 +119,9 @@ class Relay:
                     msgspec.Raw(msgspec.json.encode(queued.data)),
                 )
             )
-        except Exception as failure:  # noqa: BLE001 - an effect may fail in any way; the event is kept
+        except Exception as failure:  # an effect may fail in any way; the event is kept
+            if isinstance(failure, DomainError) and failure.case is UNAVAILABLE:
+                raise
             await self._postpone(tx, queued, failure)
             return False
         return True

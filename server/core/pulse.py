@@ -60,7 +60,7 @@ class Pulse:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._connect()
             await self._connection.fetchval("SELECT true")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             self._give_up()
 
     def _give_up(self) -> None:

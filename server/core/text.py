@@ -7,7 +7,7 @@ END = r"$(?!\n)"
 # One line with something to see in it; no control characters.
 LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*" + END
 # Several lines with something to see in them; PostgreSQL cannot store NUL.
-LINES = r"^[^\x00]*[^\s\x00][^\x00]*$"
+LINES = r"^\s*[^\s\x00][^\x00]*$"
 # Several lines, or nothing.
 LINES_OR_NONE = r"^[^\x00]*$"
 

@@ -69,7 +69,9 @@ class Request:
     @property
     def address(self) -> str:
         """Where the request comes from, seen through our own proxies."""
-        return self.services.proxies.client(self.raw.remote or "", self.raw.headers.get("X-Forwarded-For", ""))
+        # Whoever adds a header of its own adds it behind the client's: the first alone may be forged.
+        forwarded_for = ",".join(self.raw.headers.getall("X-Forwarded-For", ()))
+        return self.services.proxies.client(self.raw.remote or "", forwarded_for)
 
 
 @dataclass(frozen=True, slots=True)

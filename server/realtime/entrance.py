@@ -72,6 +72,7 @@ class TokenEntrance:
                 self._hub.add(connection)
                 for conversation_id in await chat.list_topics(tx, MAX_TOPICS):
                     self._hub.join(connection, topic_of(conversation_id))
+        await self._hub.settled()  # whoever is in hears what is said from now on, wherever it is said
         return user
 
     async def renew(self, connection: Connection, token: str) -> None:

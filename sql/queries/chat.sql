@@ -68,19 +68,18 @@ WHERE mine.user_id = :me
 ORDER BY conversations.last_message_at DESC, conversations.id DESC
 LIMIT :limit;
 
--- name: lock_conversations
--- The lock under which the next seq is taken; sorted, so that two groups of messages never wait for each other. The
--- statement after this one sees everything that was committed before the lock was had.
+-- name: lock_conversation
+-- For a message that is part of a longer transaction: the statement after this one sees every retry before it.
 SELECT id
 FROM conversations
-WHERE id = ANY(:ids::uuid[])
-ORDER BY id
+WHERE id = :id
 FOR NO KEY UPDATE;
 
 -- name: insert_messages
--- Saves a group of messages under the locks of lock_conversations: the next seqs of each conversation in the order
--- given, so there are no gaps and the order is that of the commits. A client_id that was used before gives back its
--- message and changes nothing; somebody who is not a member gets no row.
+-- Saves a group of messages: the next seqs of each conversation in the order given, under its row's lock, so there are
+-- no gaps and the order is that of the commits. The locks are taken in the order of ids: two groups never wait for each
+-- other. A client_id that was used before gives back its message and changes nothing; one that is used at this very
+-- moment violates messages_sent_once. Somebody who is not a member gets no row.
 WITH wanted AS (
   SELECT id, sender_id, conversation_id, client_id, text, place
   FROM unnest(:ids::uuid[], :sender_ids::uuid[], :conversation_ids::uuid[], :client_ids::uuid[], :texts::text[])
@@ -104,21 +103,32 @@ WITH wanted AS (
   SELECT id, sender_id, conversation_id, client_id, text,
          row_number() OVER (PARTITION BY conversation_id ORDER BY place) AS step
   FROM new
+), more AS (
+  SELECT conversation_id, count(*) AS messages
+  FROM numbered
+  GROUP BY conversation_id
+), locked AS MATERIALIZED (
+  SELECT id
+  FROM conversations
+  WHERE id IN (SELECT conversation_id FROM more)
+  ORDER BY id
+  FOR NO KEY UPDATE
 ), heads AS (
   UPDATE conversations
   SET last_seq = conversations.last_seq + more.messages,
       last_message_at = GREATEST(conversations.last_message_at, :now)
-  FROM (SELECT conversation_id, count(*) AS messages FROM numbered GROUP BY conversation_id) AS more
-  WHERE conversations.id = more.conversation_id
+  FROM locked
+  JOIN more ON more.conversation_id = locked.id
+  WHERE conversations.id = locked.id
   RETURNING conversations.id, conversations.last_seq - more.messages AS last_seq_before
 ), own AS (
   UPDATE conversation_participants
-  SET own_after_read = own_after_read + more.messages
+  SET own_after_read = own_after_read + theirs.messages
   FROM (
     SELECT conversation_id, sender_id, count(*) AS messages FROM numbered GROUP BY conversation_id, sender_id
-  ) AS more
-  WHERE conversation_participants.conversation_id = more.conversation_id
-    AND conversation_participants.user_id = more.sender_id
+  ) AS theirs
+  WHERE conversation_participants.conversation_id = theirs.conversation_id
+    AND conversation_participants.user_id = theirs.sender_id
 ), saved AS (
   INSERT INTO messages (id, conversation_id, seq, sender_id, client_id, text, created_at)
   SELECT numbered.id, numbered.conversation_id, heads.last_seq_before + numbered.step, numbered.sender_id,

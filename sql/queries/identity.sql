@@ -42,16 +42,30 @@ WHERE id = :user_id
 INSERT INTO sessions (id, family_id, user_id, token_hash, ip_address, user_agent, created_at, expires_at)
 VALUES (:id, :family_id, :user_id, :token_hash, :ip_address, :user_agent, :now, :expires_at);
 
--- name: lock_refresh_token
--- The lock makes two uses of one token take turns.
+-- name: lock_session_of_token
+-- Uses of a session's tokens and its end take turns; the statement after this one sees what the one before has done.
+-- A lock of rows would miss the row that a refresh is about to add.
+SELECT pg_advisory_xact_lock(hashtextextended(family_id::text, 0))
+FROM sessions
+WHERE token_hash = :token_hash;
+
+-- name: lock_session
+-- The lock of lock_session_of_token, by the session itself.
+SELECT pg_advisory_xact_lock(hashtextextended(:family_id::uuid::text, 0));
+
+-- name: select_refresh_token
+-- A token is displaced when a retry has retired it although its session lives on.
 SELECT id, family_id, user_id, expires_at, replaced_at, revoked_at,
        EXISTS (
          SELECT FROM sessions AS successor
          WHERE successor.id = sessions.replaced_by AND successor.replaced_at IS NOT NULL
-       ) AS successor_spent
+       ) AS successor_spent,
+       revoked_at IS NOT NULL AND EXISTS (
+         SELECT FROM sessions AS living
+         WHERE living.family_id = sessions.family_id AND living.revoked_at IS NULL
+       ) AS is_displaced
 FROM sessions
-WHERE token_hash = :token_hash
-FOR UPDATE;
+WHERE token_hash = :token_hash;
 
 -- name: retire_refresh_token
 -- Spent now; on a retry the successor that got lost is retired with it.

@@ -100,29 +100,29 @@ class Crowd:
     async def try_socket(self, member: Member, client_id: str, text: str, client: Client | None = None) -> Json:
         """Send a message once over a device, the member's own by default."""
         body = {"conversation_id": member.conversation_id, "client_id": client_id, "text": text}
-        with self.history.trying(client_id, str(member.person.id), member.conversation_id, text, "socket") as one:
-            try:
-                message: Json = await (client or member.client).call("send_message", body, "/chat")
-            except RefusedError as refused:
-                one.refused = refused.code
-                raise
-            self.history.acknowledge(one, message)
+        one = self.history.begin(client_id, str(member.person.id), member.conversation_id, text, "socket")
+        try:
+            message: Json = await (client or member.client).call("send_message", body, "/chat")
+        except RefusedError as refused:
+            one.refused = refused.code
+            raise
+        self.history.acknowledge(one, message)
         return message
 
     async def try_rest(self, member: Member, client_id: str, text: str, url: str) -> Json:
         """Send a message once over REST."""
         api = Api(self._cluster.http, url, member.person.access_token)
-        with self.history.trying(client_id, str(member.person.id), member.conversation_id, text, "rest") as one:
-            async with asyncio.timeout(REST_SECONDS):
-                answer = await api.post(
-                    f"/conversations/{member.conversation_id}/messages", {"client_id": client_id, "text": text}
-                )
-            one.status = answer.status
-            self.statuses.append(answer.status)
-            if answer.status not in {200, 201}:
-                one.refused = str(answer.body["code"]) if isinstance(answer.body, dict) else "no problem document"
-                raise RefusedError(answer.body if isinstance(answer.body, dict) else {"code": one.refused})
-            self.history.acknowledge(one, answer.body)
+        one = self.history.begin(client_id, str(member.person.id), member.conversation_id, text, "rest")
+        async with asyncio.timeout(REST_SECONDS):
+            answer = await api.post(
+                f"/conversations/{member.conversation_id}/messages", {"client_id": client_id, "text": text}
+            )
+        one.status = answer.status
+        self.statuses.append(answer.status)
+        if answer.status not in {200, 201}:
+            one.refused = answer.code
+            raise RefusedError(answer.body)
+        self.history.acknowledge(one, answer.body)
         return dict(answer.body)
 
     async def talk(
@@ -175,6 +175,12 @@ async def going_on(*works: Any) -> AsyncIterator[None]:
         for work in works:
             tasks.create_task(work)
         yield
+
+
+async def waited(seconds: float) -> None:
+    """Let a fault last so long."""
+    end = time.monotonic() + seconds
+    await eventually(lambda: time.monotonic() >= end, within=seconds + 5)
 
 
 async def seconds_until(condition: Callable[[], bool], within: float) -> float:

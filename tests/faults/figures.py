@@ -11,13 +11,14 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
 IS_FULL = os.environ.get("FAULTS") == "full"
-SLACK = 1.0 if IS_FULL else 1.5
+SLACK = 1.0 if IS_FULL else 2.0
+T = TypeVar("T")
 BUILD = Path(__file__).parents[2] / "build"
 
 
@@ -54,7 +55,7 @@ class Figures:
 
     def seconds(self, promise: str, what: str, measured: float, most: float) -> None:
         """Print a time that must not be exceeded; in the short form it has its slack."""
-        promised = f"≤ {_text(most, 's')}" + (f" (×{SLACK:.1f} beside other tests)" if SLACK > 1 else "")
+        promised = f"≤ {_text(most, 's')}" + (f" (×{SLACK:.0f} beside other tests)" if SLACK > 1 else "")
         self._take(promise, what, _text(measured, "s"), promised, measured <= most * SLACK)
 
     def only_shown(self, promise: str, what: str, measured: str, promised: str = "") -> None:
@@ -87,6 +88,20 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
 def chance(request: pytest.FixtureRequest) -> random.Random:
     """Return the chance of this test; the same SEED gives the same."""
     return random.Random(f"{os.environ['SEED']} {request.node.nodeid}")
+
+
+def only_in_full(test: T) -> T:
+    """Mark a test that has no short form: it is left to `make faults`."""
+    test.only_in_full = True  # type: ignore[attr-defined]
+    return test
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what has no short form to the full one."""
+    left_out = [item for item in items if getattr(getattr(item, "obj", None), "only_in_full", False)]
+    if left_out and not IS_FULL:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,14 +47,13 @@ class History:
         self.lines: list[Line] = []
         self.acknowledged = 0
 
-    @contextmanager
-    def trying(
+    def begin(
         self, client_id: str, sender_id: str, conversation_id: str, text: str, road: Literal["socket", "rest"]
-    ) -> Iterator[Try]:
-        """Take down one try; it stays unanswered unless the block says otherwise."""
+    ) -> Try:
+        """Take down one try; it stays unanswered unless it is acknowledged or refused."""
         one = Try(client_id, sender_id, conversation_id, text, road, time.monotonic())
         self.lines.append(one)
-        yield one
+        return one
 
     def acknowledge(self, one: Try, message: dict[str, Any]) -> None:
         """The server says that it is done, and gives the message."""

@@ -17,6 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -35,6 +36,10 @@ from tests.servers import SECRET
 from tests.waiting import eventually
 
 PROJECT = Path(__file__).parents[2]
+# A few clients stand for many: what one of them may do in a while is no fault to be tested here.
+NO_LIMITS = dict.fromkeys(
+    ("COMMANDS_PER_MINUTE", "COMMANDS_BURST", "MESSAGES_PER_SECOND", "MESSAGES_BURST", "SYNCS_PER_MINUTE"), "60000"
+) | {"MAX_CONNECTIONS_PER_USER": "100"}
 START_SECONDS = 30
 END_SECONDS = 30
 
@@ -48,6 +53,7 @@ class Instance:
         self.log = log
         self._environment = environment
         self._process: Process | None = None
+        self._read_up_to = 0
 
     @property
     def is_running(self) -> bool:
@@ -80,6 +86,17 @@ class Instance:
         code = await self._end(signal.SIGTERM)
         return time.monotonic() - asked, code
 
+    @asynccontextmanager
+    async def slowed_to(self, share: float) -> AsyncIterator[None]:
+        """Let the process have only a share of a processor for the length of a block."""
+        command = (sys.executable, "-m", "tests.faults.brake", str(self.pid), str(share))
+        brake = await asyncio.create_subprocess_exec(*command, cwd=PROJECT)
+        try:
+            yield
+        finally:
+            brake.terminate()
+            await brake.wait()
+
     async def _end(self, number: signal.Signals) -> int:
         assert self._process
         with suppress(ProcessLookupError):
@@ -97,9 +114,13 @@ class Instance:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def errors(self) -> list[str]:
-        """List the events that the process has logged as errors: none is what every run wants."""
+        """List what the process has logged as an error since this was last asked."""
         found = []
-        for line in self.log.read_bytes().splitlines():
+        with self.log.open("rb") as log:
+            log.seek(self._read_up_to)
+            lines = log.read().splitlines()
+            self._read_up_to = log.tell()
+        for line in lines:
             with suppress(msgspec.MsgspecError):
                 entry = msgspec.json.decode(line)
                 if entry.get("level") in {"error", "critical"}:
@@ -144,12 +165,17 @@ class Cluster:
         await asyncio.gather(*(instance.start() for instance in self.instances if not instance.is_running))
         await eventually(self.postgres_accepts, within=30)
         for instance in self.instances:
-            await eventually(lambda url=instance.url: self._is_ready(url), within=30)  # type: ignore[misc]
+            instance.errors()  # of the test before
+            await eventually(partial(self._is_ready, instance), within=30)
 
     def crash_postgres(self) -> None:
         """Stop PostgreSQL at once, without a checkpoint; it recovers and starts again by itself."""
         pid = int((self.folder / "postgres/data/postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, signal.SIGQUIT)
+
+    def errors(self) -> list[str]:
+        """List what the instances have logged as errors since they were whole."""
+        return [error for instance in self.instances for error in instance.errors()]
 
     async def postgres_accepts(self) -> bool:
         """Whether PostgreSQL can be connected to, on a road that no fault touches."""
@@ -160,10 +186,17 @@ class Cluster:
         await connection.close()
         return True
 
-    async def _is_ready(self, url: str) -> bool:
+    async def gauges(self, instance: Instance) -> dict[str, float]:
+        """Read the metrics of an instance that are one number each, by name."""
+        async with self.http.get(f"{instance.url}/metrics-prom") as answer:
+            lines = (await answer.text()).splitlines()
+        return {name: float(value) for name, value in (line.split() for line in lines if line.count(" ") == 1)}
+
+    async def _is_ready(self, instance: Instance) -> bool:
+        """Whether an instance serves, and hears the others."""
         try:
-            async with self.http.get(f"{url}/ready") as answer:
-                return answer.status == 200
+            async with self.http.get(f"{instance.url}/ready") as answer:
+                return answer.status == 200 and (await self.gauges(instance))["fitsync_bus_alive"] == 1
         except aiohttp.ClientError:
             return False
 
@@ -193,6 +226,7 @@ async def running_cluster(size: int, *, roads: bool = True, **settings: str) -> 
                 "PARENT_PID": str(os.getpid()),
                 "LOG_LEVEL": "warning",
                 "LOG_FORMAT": "json",
+                **NO_LIMITS,
                 **settings,
             }
             cluster.instances.append(Instance(f"instance {number}", environment, folder / f"instance{number}.log"))

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
-import msgspec
 
 from tests.faults.client import LostError, RefusedError
 from tests.faults.crowd import percentile
@@ -53,7 +52,7 @@ class Probe:
                 answer = await self.ask()
             if isinstance(answer, Answer):
                 status = answer.status
-                outcome = "ok" if status < 400 else _code(answer)
+                outcome = "ok" if status < 400 else answer.code
                 is_good = status == 503 and "Retry-After" in answer.headers and answer.body["retryable"] is True
         except RefusedError as refused:
             outcome, is_good = refused.code, refused.retryable
@@ -74,16 +73,3 @@ class Probe:
 def times(asked: Sequence[Asked], share: float) -> float:
     """Return the time within which so great a share was answered."""
     return percentile([one.took for one in asked], share)
-
-
-def outcomes(asked: Sequence[Asked]) -> dict[str, int]:
-    """Count what came back."""
-    counted: dict[str, int] = {}
-    for one in asked:
-        counted[one.outcome] = counted.get(one.outcome, 0) + 1
-    return counted
-
-
-def _code(answer: Answer) -> str:
-    body = msgspec.convert(answer.body, dict) if isinstance(answer.body, dict) else {}
-    return str(body.get("code", answer.status))

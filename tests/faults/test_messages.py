@@ -15,13 +15,13 @@ from tests.faults.instances import Cluster
 from tests.faults.script import Fault, a_script, play
 from tests.waiting import eventually
 
-ACKED = 25_000 if IS_FULL else 1_500
+ACKED = 25_000 if IS_FULL else 1_000
 GROUPS = 20 if IS_FULL else 6
 GROUP = 5
 FAULTS = {"kill": 8, "crash": 5} if IS_FULL else {"kill": 1, "crash": 1}
 SAME_MESSAGES = 500 if IS_FULL else 25
 WRITERS = 50
-EACH_WRITES = 40 if IS_FULL else 4
+EACH_WRITES = 40 if IS_FULL else 3
 
 
 async def test_an_acked_message_survives_killed_instances_and_crashes_of_postgresql(
@@ -97,7 +97,7 @@ async def test_fifty_writers_with_slow_commits_make_one_order_without_gaps(
     cluster: Cluster, crowd: Crowd, court: Court, figures: Figures
 ) -> None:
     await crowd.gather(1, WRITERS)
-    cluster.roads[0].to_postgres.delay = 0.005  # the commits of one instance are late, those of the other are not
+    cluster.roads[0].to_postgres.delay = 0.003  # the commits of one instance are late, those of the other are not
     async with crowd.connected():
 
         async def write(place: int) -> None:

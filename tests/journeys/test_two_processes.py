@@ -56,6 +56,12 @@ async def end_in_order(process: Served, *open_devices: Device) -> None:
     assert (code, seconds < 10) == (0, True), (code, seconds)
     for device in open_devices:
         await asyncio.wait_for(device.closed.wait(), 5)
+        closing = device.heard[-1]
+        assert (closing.event, closing.data["code"], closing.data["reconnect"]) == (
+            "session.closing",
+            "restarting",
+            True,
+        )
     assert "Traceback" not in process.log
 
 

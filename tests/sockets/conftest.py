@@ -42,4 +42,6 @@ def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     faults = [line for line in lines if line["log_level"] in {"error", "critical"} or line.get("exc_info")]
     assert not faults
     records = [*caplog.get_records("setup"), *caplog.get_records("call")]
-    assert not [record.getMessage() for record in records if record.exc_info]
+    # What nobody retrieved is found when memory is swept, in whatever test that is.
+    own = [record for record in records if "was never retrieved" not in record.getMessage()]
+    assert not [record.getMessage() for record in own if record.exc_info]

@@ -26,7 +26,9 @@ HERE = Path(__file__).parent / "js"
 INSTALLED = HERE / "node_modules" / "installed.json"
 INSTALL_SECONDS = 120
 
-OpenApp = Callable[[str, Person], Awaitable["App"]]
+FORMATS = ("json", "msgpack")
+
+OpenApp = Callable[..., Awaitable["App"]]
 
 
 class App:
@@ -82,18 +84,18 @@ async def open_app(npm_packages: None) -> AsyncIterator[OpenApp]:
     """Return a function that opens an app of a person at an address; all are closed afterwards."""
     async with AsyncExitStack() as stack:
 
-        async def open_one(url: str, person: Person) -> App:
-            return await stack.enter_async_context(running_app(url, person))
+        async def open_one(url: str, person: Person, wire_format: str = "json") -> App:
+            return await stack.enter_async_context(running_app(url, person, wire_format))
 
         yield open_one
 
 
 @asynccontextmanager
-async def running_app(url: str, person: Person) -> AsyncIterator[App]:
+async def running_app(url: str, person: Person, wire_format: str) -> AsyncIterator[App]:
     """Run an app for the length of a block; it ends by itself when asked to."""
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
     process = await asyncio.create_subprocess_exec(
-        "node", HERE / "client.js", url, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+        "node", HERE / "client.js", url, wire_format, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     app = App(process)
     listening = asyncio.create_task(app.listen())
@@ -112,12 +114,13 @@ async def running_app(url: str, person: Person) -> AsyncIterator[App]:
         await process.wait()
 
 
+@pytest.mark.parametrize("wire_format", FORMATS)
 async def test_it_connects_sends_is_acked_and_receives(
-    server: Server, elsewhere: Server, given: Given, open_app: OpenApp
+    server: Server, elsewhere: Server, given: Given, open_app: OpenApp, wire_format: str
 ) -> None:
     cleo, tara = await given.a_client(), await given.a_trainer()
     talk = await given.a_conversation(cleo, tara)
-    app = await open_app(server.url, cleo)
+    app = await open_app(server.url, cleo, wire_format)
     (ready,) = await app.says("ready")
     assert (ready["envelope"]["topic"], ready["envelope"]["data"]["user"]["id"]) == (f"user:{cleo.id}", str(cleo.id))
     await app.says("whole")
@@ -137,13 +140,14 @@ async def test_it_connects_sends_is_acked_and_receives(
         assert (refused["ok"], refused["error"]["code"], len(refused["error"]["errors"])) == (False, "invalid", 2)
 
 
+@pytest.mark.parametrize("wire_format", FORMATS)
 async def test_after_a_cut_it_comes_back_by_itself_and_gets_what_it_missed_once_and_in_order(
-    server: Server, given: Given, open_app: OpenApp
+    server: Server, given: Given, open_app: OpenApp, wire_format: str
 ) -> None:
     cleo, tara = await given.a_client(), await given.a_trainer()
     talk = await given.a_conversation(cleo, tara)
     async with proxied(server.url) as road, opened(server.url, tara.access_token) as hers:
-        app = await open_app(road.url, cleo)
+        app = await open_app(road.url, cleo, wire_format)
         await app.says("whole")
         await hers.send(talk.id, "Before")
         await app.says("shown")

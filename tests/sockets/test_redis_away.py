@@ -55,7 +55,7 @@ async def talk_for_a_while(one: Device, other: Device, conversation_id: object, 
     """Let two devices talk; every message is acked in time and heard by both."""
     before = len(one.messages(conversation_id))
     for number in range(count):
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(1):
             await (one, other)[number % 2].send(conversation_id, str(number))
     for device in (one, other):
         await device.hears_messages(conversation_id, before + count)

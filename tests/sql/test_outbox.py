@@ -257,8 +257,29 @@ async def test_a_running_relay_outlives_its_connections(outbox: Outbox, other_da
                 return False
 
         await eventually(is_emitted)
-        await eventually(lambda: len(outbox.told) == 2)
+        await eventually(lambda: len({event_id for event_id, _ in outbox.told}) == 2)
         assert not relaying.done()
+
+
+async def test_a_relay_that_is_told_to_end_does_so_whatever_becomes_of_its_connection(outbox: Outbox) -> None:
+    """A rollback that fails would otherwise hide that its task was cancelled, and the server could not stop."""
+    busy = asyncio.Event()
+
+    async def wait_for_ever(*_: object) -> None:
+        busy.set()
+        await asyncio.Event().wait()
+
+    await outbox.emit()
+    relaying = asyncio.create_task(outbox.relay(wait_for_ever).run())
+    await busy.wait()
+    await outbox.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'idle in transaction'"
+    )
+    relaying.cancel()
+    done, _ = await asyncio.wait([relaying], timeout=5)
+    assert done
+    assert relaying.cancelled()
 
 
 async def test_an_event_with_a_journal_passes_no_outbox_and_runs_with_the_commit(outbox: Outbox) -> None:

@@ -8,13 +8,12 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from server.core.db import Tx
-from server.core.errors import DomainError
+from server.core.errors import DomainError, LostRace
 from server.core.ids import new_id
 from server.core.permissions import Permission, Relation, require
 from server.core.queries import QueryFile
 from server.domain.chat import rules
 from server.domain.chat.models import (
-    CLIENT_ID_REUSED,
     ID_TAKEN,
     NO_CONVERSATION,
     NO_MESSAGE,
@@ -133,6 +132,7 @@ async def list_topics(tx: Tx, limit: int) -> list[UUID]:
 
 async def send_message(tx: Tx, conversation_id: UUID, new: NewMessage) -> Message:
     """Say something in a conversation one belongs to. A retry gives back the message that was saved first."""
+    await tx.run(chat.lock_conversation, id=conversation_id)  # so that the next statement sees all that came before
     (outcome,) = await send_messages(tx, [Outgoing(tx.me, conversation_id, new)])
     if isinstance(outcome, DomainError):
         raise outcome
@@ -140,14 +140,16 @@ async def send_message(tx: Tx, conversation_id: UUID, new: NewMessage) -> Messag
 
 
 async def send_messages(tx: Tx, group: Sequence[Outgoing]) -> list[Message | DomainError]:
-    """Save messages of several people at once, in the order given. Each has its own outcome."""
+    """Save messages of several people in one statement, in the order given. Each has its own outcome.
+
+    LostRace when one of them was saved by somebody else at the same moment: a second try gives it back.
+    """
     for outgoing in group:
         require(outgoing.me, Permission.SEND_MESSAGE, Relation.MEMBER)
-    await tx.run(chat.lock_conversations, ids=list({outgoing.conversation_id for outgoing in group}))
     rows = await tx.many(
         Message,
         chat.insert_messages,
-        raises={"messages_sent_once": DomainError(CLIENT_ID_REUSED)},
+        raises={"messages_sent_once": LostRace()},
         ids=[new_id() for _ in group],
         sender_ids=[outgoing.me.id for outgoing in group],
         conversation_ids=[outgoing.conversation_id for outgoing in group],

@@ -86,7 +86,9 @@ async def refresh(tx: Tx, tokens: Tokens, refresh_token: str, origin: Origin) ->
         tokens.read_refresh(refresh_token)
     except BadToken:
         raise DomainError(REFRESH_INVALID) from None
-    old = await tx.maybe(RefreshRow, identity.lock_refresh_token, token_hash=token_hash(refresh_token))
+    hashed = token_hash(refresh_token)
+    await tx.run(identity.lock_session_of_token, token_hash=hashed)
+    old = await tx.maybe(RefreshRow, identity.select_refresh_token, token_hash=hashed)
     decision = rules.spend(old, tx.now)
     if old is None or decision is rules.Spend.REFUSE:
         raise DomainError(REFRESH_INVALID)
@@ -182,6 +184,7 @@ async def _sign_in(tx: Tx, tokens: Tokens, user: User, family_id: UUID, row_id: 
 
 
 async def _revoke(tx: Tx, family_id: UUID, user_id: UUID, reason: str) -> None:
+    await tx.run(identity.lock_session, family_id=family_id)
     ended = await tx.many(SessionId, identity.revoke_family, family_id=family_id, user_id=user_id, now=tx.now)
     if ended:
         await tx.emit(SessionRevoked(session_id=family_id, user_id=user_id, reason=reason))

@@ -184,7 +184,11 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class RefreshRow(msgspec.Struct, frozen=True):
-    """One refresh token as it is stored. `successor_spent` says that the token that replaced it was used too."""
+    """One refresh token as it is stored.
+
+    `successor_spent` says that the token that replaced it was used too; `is_displaced` that it is void because the
+    token before it was used again, while the session lives on.
+    """
 
     id: UUID
     family_id: UUID
@@ -193,6 +197,7 @@ class RefreshRow(msgspec.Struct, frozen=True):
     replaced_at: datetime | None
     revoked_at: datetime | None
     successor_spent: bool
+    is_displaced: bool = False
 
 
 class SessionId(msgspec.Struct, frozen=True):

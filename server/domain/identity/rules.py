@@ -46,10 +46,13 @@ def spend(token: RefreshRow | None, now: datetime) -> Spend:
     """Decide on a refresh token (RFC 9700 section 4.14.2: rotation, with reuse detection).
 
     A token works once. Its second use within ten seconds is a lost answer that is asked for again, as long as
-    nobody has used the answer; any other second use means that somebody else has it.
+    nobody has used the answer; any other second use means that somebody else has it. So does the use of an answer
+    that was asked for again: it was not lost, and two parties hold the token before it.
     """
-    if token is None or token.revoked_at is not None or token.expires_at <= now:
+    if token is None or token.expires_at <= now:
         return Spend.REFUSE
+    if token.revoked_at is not None:
+        return Spend.THEFT if token.is_displaced else Spend.REFUSE
     if token.replaced_at is None:
         return Spend.ROTATE
     if now - token.replaced_at <= RETRY_WINDOW and not token.successor_spent:

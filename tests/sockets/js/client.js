@@ -1,6 +1,6 @@
 // An app on the official client, driven by a test: one line of JSON in is a command, one line of JSON out is news.
 //
-//     node client.js http://127.0.0.1:4000     the first line in is {"token": "…"}
+//     node client.js http://127.0.0.1:4000 json|msgpack     the first line in is {"token": "…"}
 //
 // It shows the messages of every conversation by the rule of docs/realtime.md: next in order, apply; known, drop; from
 // further ahead, `sync`. Reconnecting is left to the client library.
@@ -8,13 +8,20 @@
 import { createInterface } from "node:readline";
 
 import { Manager } from "socket.io-client";
+import * as msgpack from "socket.io-msgpack-parser";
 
-const [, , address] = process.argv;
+const [, , address, format] = process.argv;
+const speaks = format === "msgpack" ? { path: "/socket.io-msgpack/", parser: msgpack } : {};
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const say = (news, more = {}) => process.stdout.write(`${JSON.stringify({ news, ...more })}\n`);
 
 const auth = JSON.parse((await lines.next()).value);
-const manager = new Manager(address, { transports: ["websocket"], reconnectionDelay: 50, autoConnect: false });
+const manager = new Manager(address, {
+  transports: ["websocket"],
+  reconnectionDelay: 50,
+  autoConnect: false,
+  ...speaks,
+});
 const session = manager.socket("/", { auth });
 const chat = manager.socket("/chat", { auth });
 

@@ -1,0 +1,1 @@
+"""What FitSync is measured against."""

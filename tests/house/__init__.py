@@ -1,0 +1,1 @@
+"""The conventions of the house, as tests: they say what a new area has forgotten."""

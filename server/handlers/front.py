@@ -43,6 +43,7 @@ class Door:
     formats: Mapping[str, Any]
     allowed_origins: tuple[str, ...]
     proxies: Proxies
+    head_seconds: float = HEAD_SECONDS
 
     def leads_to(self, target: str) -> bool:
         """Whether a path is one of ours."""
@@ -75,7 +76,7 @@ class Front(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._deadline = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+        self._deadline = asyncio.get_running_loop().call_later(self._door.head_seconds, self._refuse, _TOO_SLOW)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._deadline.cancel()

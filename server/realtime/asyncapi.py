@@ -43,7 +43,7 @@ def document(namespaces: Sequence[Namespace]) -> dict[str, Any]:
         "info": {
             "title": "FitSync, live",
             "version": "1",
-            "description": "Socket.IO v5 at /socket.io/, websocket transport. CONNECT carries `auth: {token}`. Every "
+            "description": "Socket.IO v5 at /socket.io/ (JSON) and /socket.io-msgpack/, websocket transport. CONNECT carries `auth: {token}`. Every "
             "command is acked; every event has one argument, its envelope.",
         },
         "defaultContentType": "application/json",

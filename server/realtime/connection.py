@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
 from collections import deque
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import msgspec
 import structlog
 from socketio.packet import CONNECT, DISCONNECT, EVENT
 
@@ -20,10 +17,10 @@ from server.core.actor import ANONYMOUS, Actor
 from server.core.db import Tx
 from server.core.errors import UNAVAILABLE, DomainError
 from server.core.limits import Bucket, Limited, refuse_after
+from server.realtime.engine_socket import EngineSocket
 from server.realtime.formats import BadPacket, Format, Incomplete, Packet
-from server.realtime.frames import NORMAL, POLICY, TEXT, frame
+from server.realtime.frames import POLICY
 from server.realtime.namespace import conclude
-from server.realtime.websocket import WebSocket
 from server.realtime.wire import Ack, failed, refusal
 
 if TYPE_CHECKING:
@@ -32,20 +29,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PING_SECONDS = 25.0
-PONG_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
 WARN_SECONDS = 60.0
 GRACE_SECONDS = 30.0
 COMMAND_SECONDS = 10.0
 MAX_PENDING = 64
 
-_PING = frame(b"2")
 _NOWHERE: frozenset[str] = frozenset()
 _BY_CLIENT = frozenset(("client_left", "client_closed", "transport_closed"))
 
 
-class Connection(WebSocket):
+class Connection(EngineSocket):
     """A connection is signed in by its first CONNECT; until then `me` is nobody and it hears nothing.
 
     Its commands are done one after the other, in the order they came: at once when they wait for nothing; else the
@@ -53,8 +47,6 @@ class Connection(WebSocket):
     """
 
     __slots__ = (
-        "_awaits_pong",
-        "_beat_at",
         "_bucket",
         "_commands",
         "_current",
@@ -66,7 +58,6 @@ class Connection(WebSocket):
         "address",
         "expires_at",
         "format",
-        "id",
         "me",
         "namespaces",
         "sockets",
@@ -76,7 +67,6 @@ class Connection(WebSocket):
 
     def __init__(self, sockets: Sockets, format_: Format, transport: asyncio.Transport, address: str) -> None:
         super().__init__(transport, sockets.cork, sockets.wheel, sockets.counts, sockets.config.max_frame_bytes)
-        self.id = secrets.token_urlsafe(15)
         self.sockets = sockets
         self.format = format_
         self.address = address
@@ -92,12 +82,8 @@ class Connection(WebSocket):
         self._incomplete: Incomplete | None = None
         self._bucket: Bucket | None = None
         self._commands = 0
-        self._awaits_pong = False
-        # Spread, so that those who came together are not asked together.
-        self._beat_at = self.wheel.now + PING_SECONDS * random.uniform(0.6, 1)
         self._session_at = self.wheel.now + CONNECT_SECONDS
         self.wheel.at(self, self._session_at)
-        self.send(_opening(self))
 
     # What handlers use.
 
@@ -148,14 +134,24 @@ class Connection(WebSocket):
     def has_room(self) -> bool:
         return not self._is_leaving and (self._pending is None or len(self._pending) < MAX_PENDING)
 
-    def receive(self, opcode: int, message: bytes) -> None:
-        try:
-            packet = self._text(message) if opcode == TEXT else self._binary(message)
-        except BadPacket as bad:
-            self._break_off(str(bad))
-            return
-        if packet is None:
-            return
+    def receive_text(self, message: bytes) -> None:
+        if self._incomplete is not None:
+            raise BadPacket("a packet between attachments")
+        packet = self.format.decode_text(message)
+        if isinstance(packet, Packet):
+            self._take(packet)
+        elif self.namespaces:
+            self._incomplete = packet
+        else:
+            raise BadPacket("an attachment before CONNECT")
+
+    def receive_binary(self, message: bytes) -> None:
+        packet = self._incomplete.add(message) if self._incomplete else self.format.decode_binary(message)
+        if packet is not None:
+            self._incomplete = None
+            self._take(packet)
+
+    def _take(self, packet: Packet) -> None:
         if packet.type == EVENT and not self._may_ask(packet):
             return
         if self._current is None:
@@ -163,38 +159,6 @@ class Connection(WebSocket):
         else:
             self._pending = self._pending or deque()
             self._pending.append(packet)
-
-    def _break_off(self, reason: str) -> None:
-        """End the connection of a client that does not speak Socket.IO."""
-        log.info("bad_packet", connection_id=self.id, reason=reason)
-        self.close(POLICY, "bad_packet")
-
-    def _text(self, message: bytes) -> Packet | None:
-        match message[:1]:
-            case b"4":
-                if self._incomplete is not None:
-                    raise BadPacket("a packet between attachments")
-                packet = self.format.decode_text(message)
-                if isinstance(packet, Packet):
-                    return packet
-                if not self.namespaces:
-                    raise BadPacket("an attachment before CONNECT")
-                self._incomplete = packet
-            case b"3":
-                self._awaits_pong = False
-            case b"1":
-                self.close(NORMAL, "client_left")
-            case _:
-                raise BadPacket("not Engine.IO")
-        return None
-
-    def _binary(self, message: bytes) -> Packet | None:
-        if self._incomplete is None:
-            return self.format.decode_binary(message)
-        packet = self._incomplete.add(message)
-        if packet is not None:
-            self._incomplete = None
-        return packet
 
     def _may_ask(self, packet: Packet) -> bool:
         """Count a command; over the limit it is refused before it takes a place in the queue."""
@@ -216,7 +180,7 @@ class Connection(WebSocket):
         if packet.type == CONNECT:
             self._wait_for(packet, self.sockets.enter(self, packet.namespace, packet.data))
         elif packet.namespace not in self.namespaces:
-            self._break_off("nothing is said in a namespace before CONNECT")
+            self.break_off("nothing is said in a namespace before CONNECT")
         elif packet.type == DISCONNECT:
             self.sockets.leave(self, packet.namespace)
         elif packet.type == EVENT:
@@ -251,7 +215,7 @@ class Connection(WebSocket):
     # Time.
 
     def look(self, now: float) -> None:
-        """See what is late: a write, a pong, a CONNECT, a new token."""
+        """See what is late: a write, a pong, a command, a CONNECT, a new token."""
         super().look(now)
         if self._current is not None and now >= self._late_at:
             log.warning("command_timed_out", connection_id=self.id)
@@ -259,20 +223,10 @@ class Connection(WebSocket):
             self._current.cancel()
         if self.is_open and now >= self._session_at:
             self._session_at = self._look_at_session(now)
-        if self.is_open and now >= self._beat_at:
-            self._beat_at = self._beat(now)
         if self.is_open:
-            self.wheel.at(self, min(self._session_at, self._beat_at))
+            self.wheel.at(self, self._session_at)
         if self._current is not None:
             self.wheel.at(self, max(self._late_at, now))
-
-    def _beat(self, now: float) -> float:
-        # A pong may wait behind what we do not read from somebody who lags; that they read on is asked for instead.
-        if self._awaits_pong and not self.lags:
-            self.abort("ping_timeout")
-        self._awaits_pong = True
-        self.send(_PING)
-        return now + PING_SECONDS
 
     def _look_at_session(self, now: float) -> float:
         if not self.namespaces:
@@ -290,7 +244,7 @@ class Connection(WebSocket):
             self._session_at = self.wheel.now + CONNECT_SECONDS
         else:
             self._session_at = float("inf") if self.expires_at is None else self.expires_at - WARN_SECONDS
-        self.wheel.at(self, min(self._session_at, self._beat_at))
+        self.wheel.at(self, self._session_at)
 
     # The end.
 
@@ -310,20 +264,6 @@ class Connection(WebSocket):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.sockets.gone(self)
-
-
-class _Opening(msgspec.Struct, frozen=True):
-    sid: str
-    upgrades: tuple[str, ...]
-    pingInterval: int  # noqa: N815 - the names are Engine.IO's
-    pingTimeout: int  # noqa: N815
-    maxPayload: int  # noqa: N815
-
-
-def _opening(connection: Connection) -> bytes:
-    times = int(PING_SECONDS * 1000), int(PONG_SECONDS * 1000)
-    opening = _Opening(connection.id, (), *times, connection.sockets.config.max_frame_bytes)
-    return frame(b"0" + msgspec.json.encode(opening))
 
 
 def user_topic(user_id: UUID) -> str:

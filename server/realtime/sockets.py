@@ -20,8 +20,9 @@ from server.core.limits import Limits, Rate
 from server.core.metrics import Histogram, SocketCounts
 from server.domain.chat.models import Message, Outgoing
 from server.realtime import session
-from server.realtime.connection import PING_SECONDS, Connection
+from server.realtime.connection import Connection
 from server.realtime.cork import Cork
+from server.realtime.engine_socket import PING_SECONDS
 from server.realtime.entrance import Entrance
 from server.realtime.formats import Format
 from server.realtime.frames import NORMAL, RESTARTING

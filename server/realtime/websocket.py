@@ -35,6 +35,7 @@ class WebSocket(asyncio.Protocol):
         "_cork",
         "_has_ended",
         "_is_held",
+        "_is_mute",
         "_out",
         "_reader",
         "_stalled",
@@ -60,6 +61,7 @@ class WebSocket(asyncio.Protocol):
         self._stalled: tuple[float, int] | None = None  # by when less must be unsent, and less than how much
         self._close_at: float | None = None  # when a connection that was told to close is cut off
         self._has_ended = False
+        self._is_mute = False  # the last word is written
         transport.set_write_buffer_limits(0)
 
     @abstractmethod
@@ -110,7 +112,7 @@ class WebSocket(asyncio.Protocol):
     def flush(self) -> None:
         """Write what was said in this tick."""
         out, self._out = self._out, None
-        if out is None or self._transport is None:
+        if out is None or self._transport is None or self._is_mute:
             return
         if self._backlog is not None:
             self._fall_behind(self._backlog, out)
@@ -140,7 +142,11 @@ class WebSocket(asyncio.Protocol):
             self._cork.add(self)
         elif backlog and self._out is not None:
             self._out = backlog + self._out
-        self.read_on()
+        if self._close_at is None:
+            self.read_on()
+        else:
+            self.flush()
+            self._fall_silent()
 
     def _expect_progress(self) -> None:
         assert self._transport is not None
@@ -226,7 +232,12 @@ class WebSocket(asyncio.Protocol):
         self.wheel.at(self, self._close_at)
         self._is_held = False
         self._transport.resume_reading()
-        if self._backlog is None:
+        self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        """Hang up on our side, once everything is written."""
+        if self._backlog is None and self._transport is not None:
+            self._is_mute = True
             self._transport.write_eof()
 
     def abort(self, reason: str) -> None:

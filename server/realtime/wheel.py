@@ -45,7 +45,7 @@ class Wheel:
 
     def at(self, timed: Timed, when: float) -> None:
         """Look at something at a time, or a slot later; an earlier look that was asked for stands."""
-        slot = max(int(when / SLOT_SECONDS), self._turned) + 1
+        slot = NEVER if when == float("inf") else max(int(when / SLOT_SECONDS), self._turned) + 1
         if slot < timed.due:
             # Its place in a later slot stays there and is passed over: `due` says which one counts.
             timed.due = slot

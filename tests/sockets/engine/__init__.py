@@ -1,0 +1,1 @@
+"""The socket engine: frames, handshakes, hostile clients, slow readers, limits, the end."""

@@ -125,10 +125,24 @@ def main(arguments: list[str] | None = None) -> int:
         if config.parent_pid:
             embedded.die_with_parent(config.parent_pid)
         uvloop.run(COMMANDS[given.command](config))
-    except (ConfigError, MigrationError, embedded.EmbeddedError) as error:
+    except (ConfigError, MigrationError, embedded.EmbeddedError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+    except ExceptionGroup as group:
+        _, ours = group.split(OSError)
+        if ours is not None:
+            raise
+        print(first_of(group), file=sys.stderr)  # noqa: T201
+        return 1
     return 0
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group: a port that is taken, a database that is not there."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 if __name__ == "__main__":

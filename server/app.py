@@ -99,7 +99,7 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
 
         tasks.start(database.watch())
         if isinstance(bus, RedisBus):
-            bus.receive, bus.recovered = hub.receive, heads.tell_everybody_soon
+            bus.receive, bus.recovered = hub.receive, live.recover
             tasks.start(bus.run())
             await bus.started()
         for lane in sending.lanes:

@@ -37,6 +37,8 @@ FAST_PEOPLE = {
     "messages_burst": 100_000,
     "typing_per_minute": 1_000_000,
     "syncs_per_minute": 1_000_000,
+    "conversations_per_minute": 1_000_000,
+    "guesses_per_minute": 1_000_000,
 }
 
 StartServer = Callable[..., Awaitable["Server"]]

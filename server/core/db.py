@@ -44,6 +44,7 @@ _GONE = (
     asyncpg.InsufficientResourcesError,  # no memory, no disk, no connection left
     asyncpg.TransactionRollbackError,  # a deadlock: a second try finds the way free
     asyncpg.ReadOnlySQLTransactionError,  # a standby answers
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database is closed for maintenance
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
 )
@@ -203,6 +204,7 @@ class Database:
                 self._in_use.add(connection)
                 try:
                     yield connection
+                    self._pulse.heard()
                 finally:
                     self._in_use.discard(connection)
         except _GONE as gone:

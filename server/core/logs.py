@@ -59,7 +59,12 @@ def _shorten_bad_requests(record: logging.LogRecord) -> bool:
     """
     if isinstance(record.msg, str) and record.msg.endswith(_FROM):
         record.msg, record.args = record.msg.removesuffix(_FROM), ()
-    if record.exc_info and record.exc_info[0] and record.exc_info[0].__module__ == "aiohttp.http_exceptions":
+    if record.exc_info and _is_not_http(record.exc_info[1]):
         record.exc_info = None
         record.levelno, record.levelname = logging.INFO, "INFO"
     return True
+
+
+def _is_not_http(error: BaseException | None) -> bool:
+    """Whether aiohttp refused what it read: its own errors, or a target that is no URL."""
+    return isinstance(error, ValueError) or type(error).__module__ == "aiohttp.http_exceptions"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -47,7 +46,7 @@ class Door:
 
     def leads_to(self, target: str) -> bool:
         """Whether a path is one of ours."""
-        return urlsplit(target).path in self.formats
+        return handshake.path_of(target) in self.formats
 
     def open(self, head: Head, transport: asyncio.Transport) -> asyncio.Protocol:
         """Answer a handshake and hand the transport over, or raise Refused."""
@@ -59,7 +58,7 @@ class Door:
         except DomainError as error:
             raise handshake.refused(error, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}) from None
         transport.write(answer)
-        protocol = self.guests.accept(self.formats[urlsplit(head.target).path], transport, address)
+        protocol = self.guests.accept(self.formats[handshake.path_of(head.target)], transport, address)
         transport.set_protocol(protocol)
         return protocol
 

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 import structlog
@@ -33,6 +33,7 @@ FOREIGN_ORIGIN = ErrorCase(
 
 _ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES = 16
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ONCE = frozenset(("host", "origin", "sec-websocket-key", "sec-websocket-version"))
 # What Engine.IO answers, so that official clients tell what is wrong.
@@ -101,10 +102,14 @@ def is_allowed(origin: str | None, host: str, allowed_origins: tuple[str, ...]) 
     """Whether pages of an origin may connect: our own and the listed ones. Apps send none."""
     if origin is None or origin in allowed_origins:
         return True
-    parts = urlsplit(origin)
-    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    own = parts.netloc.lower().removesuffix(default)
-    return bool(own) and own == host.lower().removesuffix(default)
+    scheme, _, place = origin.lower().partition("://")
+    default = _DEFAULT_PORTS.get(scheme)
+    return default is not None and bool(place) and place.removesuffix(default) == host.lower().removesuffix(default)
+
+
+def path_of(target: str) -> str:
+    """Return the path of a request target in origin form, which is the only one clients send to a server."""
+    return target.partition("?")[0]
 
 
 def refusal(
@@ -123,7 +128,7 @@ def refused(error: DomainError, status: int | None = None, headers: Mapping[str,
 
 
 def _check_engine(head: Head) -> None:
-    query = {name: values[0] for name, values in parse_qs(urlsplit(head.target).query).items()}
+    query = {name: values[0] for name, values in parse_qs(head.target.partition("?")[2]).items()}
     if query.get("EIO") != "4":
         raise _engine_refusal(5)
     if query.get("transport") != "websocket":

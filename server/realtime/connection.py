@@ -34,6 +34,7 @@ WARN_SECONDS = 60.0
 GRACE_SECONDS = 30.0
 COMMAND_SECONDS = 10.0
 MAX_PENDING = 64
+MAX_CONNECTS = 50  # each costs a look into the database; an app joins a handful of namespaces once
 
 _NOWHERE: frozenset[str] = frozenset()
 _BY_CLIENT = frozenset(("client_left", "client_closed", "transport_closed"))
@@ -49,6 +50,7 @@ class Connection(EngineSocket):
     __slots__ = (
         "_bucket",
         "_commands",
+        "_connects",
         "_current",
         "_incomplete",
         "_is_leaving",
@@ -82,6 +84,7 @@ class Connection(EngineSocket):
         self._incomplete: Incomplete | None = None
         self._bucket: Bucket | None = None
         self._commands = 0
+        self._connects = 0
         self._session_at = self.wheel.now + CONNECT_SECONDS
         self.wheel.at(self, self._session_at)
 
@@ -177,7 +180,10 @@ class Connection(EngineSocket):
     # One after the other.
 
     def _begin(self, packet: Packet) -> None:
-        if packet.type == CONNECT:
+        if packet.type == CONNECT and self._connects == MAX_CONNECTS:
+            self.break_off("joins without end")
+        elif packet.type == CONNECT:
+            self._connects += 1
             self._wait_for(packet, self.sockets.enter(self, packet.namespace, packet.data))
         elif packet.namespace not in self.namespaces:
             self.break_off("nothing is said in a namespace before CONNECT")

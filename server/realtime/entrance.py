@@ -10,13 +10,13 @@ from msgspec import Meta
 
 from server.core import clock, validation
 from server.core.actor import ANONYMOUS
-from server.core.db import Database
+from server.core.db import Database, Tx
 from server.core.errors import FORBIDDEN, NOT_FOUND, UNAUTHENTICATED, DomainError
 from server.core.tokens import Tokens, token_hash
 from server.domain.chat import actions as chat
 from server.domain.chat.rules import topic_of
 from server.domain.identity import actions as identity
-from server.domain.identity.models import User
+from server.domain.identity.models import SESSION_ENDED, User
 from server.realtime.connection import Connection
 from server.realtime.hub import Hub
 
@@ -57,7 +57,7 @@ class TokenEntrance:
         if path not in self._namespaces:
             raise DomainError(NOT_FOUND, f"There is no namespace {path[:40]}")
         given = validation.convert(auth if auth is not None else {}, SignIn)
-        is_first = not connection.me.is_signed_in
+        is_first = connection.id not in self._hub.connections
         if given.token is not None:
             await self.renew(connection, given.token)
         elif is_first:
@@ -68,12 +68,22 @@ class TokenEntrance:
             user = await identity.show_me(tx)
             # A connection that is gone by now must not be taken in: nobody would ever let it go again.
             if is_first and connection.is_open:
-                # Heard first, listed after: a conversation that is opened in between is not missed.
-                self._hub.add(connection)
-                for conversation_id in await chat.list_topics(tx, MAX_TOPICS):
-                    self._hub.join(connection, topic_of(conversation_id))
+                await self._take_in(tx, connection)
         await self._hub.settled()  # whoever is in hears what is said from now on, wherever it is said
         return user
+
+    async def _take_in(self, tx: Tx, connection: Connection) -> None:
+        # Heard first, listed after: a conversation that is opened, or a session that ends, in between is not missed.
+        self._hub.add(connection)
+        try:
+            for conversation_id in await chat.list_topics(tx, MAX_TOPICS):
+                self._hub.join(connection, topic_of(conversation_id))
+            session_id = connection.me.session_id
+            if session_id and await identity.list_ended_sessions(tx, [session_id]):
+                raise DomainError(SESSION_ENDED)
+        except BaseException:
+            self._hub.remove(connection)  # half let in is not let in: the next CONNECT begins anew
+            raise
 
     async def renew(self, connection: Connection, token: str) -> None:
         hashed = token_hash(token)

@@ -8,9 +8,11 @@ from uuid import UUID
 from server.core.ports import LiveEvent
 from server.realtime.connection import Connection, user_topic
 from server.realtime.heads import Heads
-from server.realtime.hub import Close, Hub, Join
+from server.realtime.hub import EVERY_INSTANCE, Close, Hello, Hub, Join
 from server.realtime.presence import Presence
 from server.realtime.typing import Typing
+
+MAX_TOPICS = 1000  # of one connection, the people it watches included
 
 
 class LiveHub:
@@ -44,10 +46,16 @@ class LiveHub:
         """Close every connection of a person's sign-in session."""
         self.hub.publish(user_topic(user_id), Close(session_id, user_id, code))
 
+    def recover(self) -> None:
+        """After an outage of the bus: tell everybody how far every topic has come, and ask who is there."""
+        self._heads.tell_everybody_soon()
+        self.hub.publish(EVERY_INSTANCE, Hello())
+
     def _join(self, message: Join) -> None:
         for connection in self.hub.of_person(message.user_id):
-            self.hub.join(connection, message.topic)
-            self._heads.tell_soon(connection)
+            if len(connection.topics) < MAX_TOPICS:
+                self.hub.join(connection, message.topic)
+                self._heads.tell_soon(connection)
 
     def _close(self, message: Close) -> None:
         for connection in self.hub.of_person(message.user_id):

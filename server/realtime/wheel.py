@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 SLOT_SECONDS = 0.25
 NEVER = 1 << 62
 
@@ -59,4 +63,11 @@ class Wheel:
             for timed in self._slots.pop(slot, ()):
                 if timed.due == slot:
                     timed.due = NEVER
-                    timed.look(now)
+                    self._look(timed, now)
+
+    @staticmethod
+    def _look(timed: Timed, now: float) -> None:
+        try:
+            timed.look(now)
+        except Exception:  # one that fails must not cost the others of its slot their turn
+            log.exception("look_failed")

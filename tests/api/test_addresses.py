@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
-import pytest
 from multidict import CIMultiDict
 
-from server.core import logs
 from server.core.ids import new_id
 from tests.servers import Server, StartServer
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def printed() -> Iterator[io.StringIO]:
-    """Return what the server's own log prints."""
-    root, out = logging.getLogger(), io.StringIO()
-    handlers, level = root.handlers, root.level
-    logs.configure("info", "json")
-    (ours,) = root.handlers
-    assert isinstance(ours, logging.StreamHandler)
-    ours.setStream(out)
-    yield out
-    root.handlers = handlers
-    root.setLevel(level)
 
 
 async def address_of_session(server: Server, *forwarded_for: str) -> str | None:

@@ -19,6 +19,7 @@ MAX_HEAD_BYTES = 8 * 1024
 HEAD_SECONDS = 10.0
 _HEAD_END = b"\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_NO_PATH = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -89,8 +90,10 @@ class Front(asyncio.Protocol):
             self._refuse(_TOO_LARGE)
             return
         self._deadline.cancel()
-        first = buffer[: buffer.find(b"\r\n")].split(b" ")
-        if len(first) > 1 and self._door.leads_to(first[1].decode("latin-1")):
+        target = buffer[: buffer.find(b"\r\n")].partition(b" ")[2].partition(b" ")[0].decode("latin-1")
+        if "://" in target.partition("?")[0]:
+            self._refuse(_NO_PATH)  # absolute targets are for proxies
+        elif self._door.leads_to(target):
             self._answer(buffer[:end], buffer[end + len(_HEAD_END) :])
         else:
             self._pass_on(buffer)

@@ -67,13 +67,14 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
         tokens = Tokens(config.secret_keys)
         hub = Hub(bus)
         sending = GroupCommit(database, send_messages, lane_of=lambda outgoing: outgoing.conversation_id)
+        limits = Limits(rates(config))
         sockets = Sockets(
             config=config,
             database=database,
             sending=sending,
             hub=hub,
             entrance=TokenEntrance(database, tokens, hub, catalogue.NAMESPACES),
-            limits=Limits(rates(config)),
+            limits=limits,
             namespaces=catalogue.NAMESPACES,
         )
         heads = Heads(hub, database)
@@ -85,7 +86,7 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
 
         app = web.Application(middlewares=[gateway], client_max_size=config.max_body_bytes)
         proxies = Proxies(config.trusted_proxies)
-        app[SERVICES] = Services(database, tokens, passwords, sending, config.trainer_registration, proxies)
+        app[SERVICES] = Services(database, tokens, passwords, sending, limits, config.trainer_registration, proxies)
         app[SOCKETS] = sockets
         app[DOOR] = door = Door(sockets, {one.path: one for one in FORMATS}, config.allowed_origins, proxies)
         for routes in catalogue.ROUTES:
@@ -179,9 +180,17 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
 
 
 def rates(config: Config) -> dict[Limited, Rate]:
-    """Return how often one person may do what."""
+    """Return how often one person may do what.
+
+    Of one address, a password is guessed ten times in ten minutes. Whoever guesses from many addresses gets a hundred
+    tries an hour; only then does the person they guess at have to wait too.
+    """
     return {
         Limited.SEND_MESSAGE: Rate(config.messages_per_second, 1, config.messages_burst),
         Limited.SET_TYPING: Rate(config.typing_per_minute, 60, max(2, config.typing_per_minute // 10)),
         Limited.SYNC: Rate(config.syncs_per_minute, 60, config.syncs_per_minute),
+        Limited.CREATE_CONVERSATION: Rate(config.conversations_per_minute, 60, config.conversations_per_minute),
+        Limited.GUESS: Rate(10, 600, 10),
+        Limited.GUESS_BY_ADDRESS: Rate(config.guesses_per_minute, 60, config.guesses_per_minute),
+        Limited.GUESS_OF_ACCOUNT: Rate(100, 3600, 100),
     }

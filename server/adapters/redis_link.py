@@ -23,6 +23,7 @@ CONNECT_SECONDS = 1.0
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 1.0
 SETTLED_SECONDS = 0.2
+GRACE_SECONDS = 0.03
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
 SUBSCRIBE_AT_ONCE = 500
 
@@ -71,10 +72,12 @@ class RedisLink:
         wire = self._wire
         if wire is None or not self.is_up or wire.hangs:
             return
-        try:
-            async with asyncio.timeout(SETTLED_SECONDS):
-                await wire.round_trip()
-        except TimeoutError:
+        answered = wire.ask()
+        await asyncio.wait([answered], timeout=SETTLED_SECONDS)
+        if not answered.done():
+            # It may be this process that stood still: timers come first, then what has arrived meanwhile is read.
+            await asyncio.wait([answered], timeout=GRACE_SECONDS)
+        if not answered.done():
             wire.hangs = True
             log.warning("redis_hangs")
 
@@ -171,13 +174,13 @@ class _Wire(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._corked.append(hiredis.pack_command(command))  # type: ignore[arg-type]
 
-    async def round_trip(self) -> None:
-        """Wait until everything sent in this tick is done: Redis answers in order. All who ask in a tick share one ask."""
+    def ask(self) -> asyncio.Future[None]:
+        """Return what is done when everything sent in this tick is: Redis answers in order. One ask serves all of a tick."""
         if self._asked is None:
             self._asked = self._loop.create_future()
             if not self._corked:
                 self._loop.call_soon(self._flush)
-        await asyncio.shield(self._asked)
+        return self._asked
 
     def finish(self) -> None:
         """Close after what was sent has left."""

@@ -66,6 +66,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     messages_burst: Annotated[int, Meta(ge=1, description="Messages that one person may send at once.")] = 10
     typing_per_minute: Annotated[int, Meta(ge=1, description="How often one person may say that they type.")] = 30
     syncs_per_minute: Annotated[int, Meta(ge=1, description="How often one person may `sync`.")] = 10
+    conversations_per_minute: Annotated[int, Meta(ge=1, description="Conversations that one person may open.")] = 30
+    guesses_per_minute: Annotated[
+        int, Meta(ge=1, description="Wrong passwords from one address; many people may share one.")
+    ] = 60
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated."),

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 
 from server.core import clock
 from server.core.actor import Actor
@@ -23,6 +24,7 @@ from server.core.pulse import Pulse
 from server.core.queries import Query, QueryFile
 from server.core.turns import Turns
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 AfterCommit = Callable[[list[tuple[UUID, Event]], bool], Awaitable[None]]
 
@@ -207,6 +209,10 @@ class Database:
             if (task := asyncio.current_task()) and task.cancelling():
                 # A rollback that fails hides why it was made; whoever is told to end must not carry on.
                 raise asyncio.CancelledError from gone
+            if isinstance(gone, ValueError):
+                raise  # an argument of ours that cannot be sent: a second try would not mend it
+            if not isinstance(gone, TimeoutError):
+                log.warning("postgres_failed", reason=type(gone).__name__)
             raise DomainError(UNAVAILABLE, retry_after=RETRY_AFTER) from gone
 
     async def _let_go(self) -> None:

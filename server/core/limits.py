@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 
@@ -44,17 +45,25 @@ class Bucket:
         self._level = level
         return (1 - level) / per_second
 
+    def give_back(self, rate: Rate) -> None:
+        """Undo a `take`."""
+        self._level = min(float(rate.burst), self._level + 1)
+
     def is_full(self, rate: Rate, now: float) -> bool:
         """Whether it holds no memory of what was taken."""
         return self._level + (now - self._at) * rate.count / rate.seconds >= rate.burst
 
 
 class Limited(StrEnum):
-    """What a person may not do too often, whatever the number of devices."""
+    """What a person may not do too often, whatever the number of devices; and guessing passwords, by whom and of whom."""
 
     SEND_MESSAGE = "send_message"
     SET_TYPING = "set_typing"
     SYNC = "sync"
+    CREATE_CONVERSATION = "create_conversation"
+    GUESS = "guess"
+    GUESS_BY_ADDRESS = "guess_by_address"
+    GUESS_OF_ACCOUNT = "guess_of_account"
 
 
 class Limits:
@@ -73,6 +82,24 @@ class Limits:
             self._sweep(now)
             bucket = self._buckets[what, who] = Bucket(rate, now)
         return bucket.take(rate, now)
+
+    @contextmanager
+    def only_failures(self, failure: ErrorCase, now: float, *attempt: tuple[Limited, Hashable]) -> Iterator[None]:
+        """Count an attempt under each of these, or raise `rate_limited`; unless it ends in this failure, forget it."""
+        for what, who in attempt:
+            refuse_after(self.take(what, who, now))
+        try:
+            yield
+        except DomainError as error:
+            if error.case is not failure:
+                self._give_back(attempt)
+            raise
+        self._give_back(attempt)
+
+    def _give_back(self, attempt: Iterable[tuple[Limited, Hashable]]) -> None:
+        for key in attempt:
+            if key in self._buckets:  # else it was full again and is forgotten
+                self._buckets[key].give_back(self._rates[key[0]])
 
     def _sweep(self, now: float) -> None:
         if len(self._buckets) < self._sweep_above:

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from server.core.limits import RATE_LIMITED, Limited
 from server.core.permissions import Permission
 from server.core.text import END
 from server.domain.chat import actions as chat
@@ -76,9 +77,16 @@ class MessagePage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-@routes.post("/conversations", needs=Permission.CREATE_CONVERSATION, also=(200,), errors=(NO_PERSON, ID_TAKEN))
+@routes.post(
+    "/conversations",
+    needs=Permission.CREATE_CONVERSATION,
+    also=(200,),
+    errors=(NO_PERSON, ID_TAKEN, RATE_LIMITED),
+)
 async def create_conversation(request: Request, body: NewDirect | NewGroup) -> Reply[Conversation]:
     """Open a conversation. Two people have one direct conversation for ever: asking again answers 200 with it."""
+    # Each is shown at once to everybody in it, asked or not.
+    request.limit(Limited.CREATE_CONVERSATION)
     async with request.begin() as tx:
         conversation, is_new = await chat.create_conversation(tx, body)
     return Reply(conversation, 201 if is_new else 200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from server.core.addresses import Proxies
 from server.core.db import Database, Tx
 from server.core.errors import INVALID, DomainError, ErrorCase, FieldError
 from server.core.group_commit import GroupCommit
+from server.core.limits import Limited, Limits, refuse_after
 from server.core.permissions import Permission
 from server.core.ports import Passwords
 from server.core.tokens import Tokens
@@ -39,6 +41,7 @@ class Services:
     tokens: Tokens
     passwords: Passwords
     sending: GroupCommit[Outgoing, Message]
+    limits: Limits
     trainer_registration: bool
     proxies: Proxies
 
@@ -65,6 +68,10 @@ class Request:
     def snapshot(self) -> AbstractAsyncContextManager[Tx]:
         """Open a door through which everything is seen at one moment."""
         return self.services.database.snapshot(self.me)
+
+    def limit(self, what: Limited) -> None:
+        """Count what this person does, or raise `rate_limited`."""
+        refuse_after(self.services.limits.take(what, self.me.id, time.monotonic()))
 
     @property
     def address(self) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import AbstractContextManager
+
 from server.core.errors import DomainError
+from server.core.limits import RATE_LIMITED, Limited
 from server.core.permissions import Permission
 from server.domain.identity import actions as identity
+from server.domain.identity import rules
 from server.domain.identity.models import (
     EMAIL_TAKEN,
     HANDLE_TAKEN,
@@ -37,15 +42,16 @@ async def register(request: Request, body: NewUser) -> SignIn:
         return await identity.register(tx, request.services.tokens, body, password_hash, _origin(request))
 
 
-@routes.post("/auth/login", needs=None, status=200, errors=(WRONG_PASSWORD,))
+@routes.post("/auth/login", needs=None, status=200, errors=(WRONG_PASSWORD, RATE_LIMITED))
 async def login(request: Request, body: Credentials) -> SignIn:
     """Sign in with e-mail and password."""
     # Two short transactions: no connection waits while the password is compared, which is slow on purpose.
-    async with request.read() as tx:
-        known = await identity.find_login(tx, body.email)
-    password_hash = known.password_hash if known else None
-    if not await request.services.passwords.matches(password_hash, body.password) or known is None:
-        raise DomainError(WRONG_PASSWORD)
+    with _guess(request, rules.normal_email(body.email)):
+        async with request.read() as tx:
+            known = await identity.find_login(tx, body.email)
+        password_hash = known.password_hash if known else None
+        if not await request.services.passwords.matches(password_hash, body.password) or known is None:
+            raise DomainError(WRONG_PASSWORD)
     async with request.begin() as tx:
         return await identity.login(tx, request.services.tokens, known.id, _origin(request))
 
@@ -76,6 +82,17 @@ async def update_me(request: Request, body: ProfileChange) -> User:
     """Change one's own profile; what is left out stays."""
     async with request.begin() as tx:
         return await identity.update_me(tx, body)
+
+
+def _guess(request: Request, email: str) -> AbstractContextManager[None]:
+    """Count wrong passwords. Those that are refused for the address alone count for nobody else."""
+    return request.services.limits.only_failures(
+        WRONG_PASSWORD,
+        time.monotonic(),
+        (Limited.GUESS, (email, request.address)),
+        (Limited.GUESS_BY_ADDRESS, request.address),
+        (Limited.GUESS_OF_ACCOUNT, email),
+    )
 
 
 def _origin(request: Request) -> Origin:

@@ -22,7 +22,7 @@ from server.realtime.session import SYNC_TICK, SyncTick
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = (20.0, 30.0)
-AT_ONCE = 500
+AT_ONCE = 100  # so many are told without a pause: what is live waits behind them
 _CONVERSATION = "conversation:"
 
 

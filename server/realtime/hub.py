@@ -100,9 +100,18 @@ class Hub:
 
     def publish(self, topic: str, message: BusMessage) -> None:
         """Send a message to every instance that hears a topic: here at once, elsewhere through the bus."""
+        self.publish_elsewhere(topic, message)
+        self._listeners[type(message)](message)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there can be other instances."""
+        return self._bus.has_others
+
+    def publish_elsewhere(self, topic: str, message: BusMessage) -> None:
+        """Send a message to the other instances that hear a topic."""
         if self._bus.has_others:
             self._bus.publish(topic, msgspec.msgpack.encode(message))
-        self._listeners[type(message)](message)
 
     async def settled(self) -> None:
         """Wait until every topic joined so far is heard from the other instances too."""

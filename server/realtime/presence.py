@@ -28,6 +28,8 @@ TICK_SECONDS = 0.5
 REFRESH_SECONDS = 20.0
 EXPIRE_SECONDS = 44.0  # and a little, until the next look: people are told within 45
 GRACE_SECONDS = 15.0
+LOOK_SECONDS = 2.0
+AT_ONCE = 500
 
 RecordLastSeen = Callable[[UUID], Awaitable[None]]
 
@@ -75,20 +77,20 @@ class Presence:
         self._changed = changed
         self._record_last_seen = record_last_seen
         self._here: dict[UUID, dict[str, PresenceState]] = {}
-        self._leaving: dict[str, tuple[UUID, float]] = {}
+        self._leaving: dict[UUID, dict[str, float]] = {}
         self._everywhere: dict[UUID, dict[str, _Seen]] = {}
+        self._elsewhere: set[UUID] = set()  # those of whom another instance has spoken
+        self._is_asked = False
         self._last_seen: dict[UUID, datetime] = {}
         self._dirty: set[UUID] = set()
         hub.on(Present, self._apply)
-        hub.on(Hello, lambda _: self._repeat())
+        hub.on(Hello, self._hear_hello)
         hub.on(Farewell, self._part)
 
     def arrive(self, connection: Connection) -> None:
         """A person has opened a connection; one they have lost a moment ago needs no grace any more."""
         self.set(connection, PresenceState.ACTIVE)
-        lost = [id_ for id_, (user_id, _) in self._leaving.items() if user_id == connection.me.id]
-        for connection_id in lost:
-            del self._leaving[connection_id]
+        for connection_id in self._leaving.pop(connection.me.id, ()):
             self._drop(connection.me.id, connection_id)
 
     def set(self, connection: Connection, state: PresenceState) -> None:
@@ -103,7 +105,7 @@ class Presence:
         if clean:
             self._drop(connection.me.id, connection.id)
         else:
-            self._leaving[connection.id] = (connection.me.id, _now() + GRACE_SECONDS)
+            self._leaving.setdefault(connection.me.id, {})[connection.id] = _now() + GRACE_SECONDS
 
     def of(self, user_id: UUID, last_seen: datetime | None = None) -> PersonPresence:
         """Tell how present a person is; `last_seen` is what the database knows."""
@@ -116,13 +118,18 @@ class Presence:
         """Keep the picture true until cancelled."""
         self._hub.publish(EVERY_INSTANCE, Hello())
         refresh_at = _now() + REFRESH_SECONDS
+        look_at = _now() + LOOK_SECONDS
         try:
             while True:
                 await asyncio.sleep(TICK_SECONDS)
-                self._expire()
-                if _now() >= refresh_at:
+                self._end_grace()
+                if _now() >= look_at:
+                    look_at = _now() + LOOK_SECONDS
+                    self._expire()
+                if _now() >= refresh_at or self._is_asked:
                     refresh_at = _now() + REFRESH_SECONDS * random.uniform(0.9, 1.1)
-                    self._repeat()
+                    self._is_asked = False
+                    await self._repeat()
                 await self._flush()
         finally:
             self._hub.publish(EVERY_INSTANCE, Farewell(self._instance))
@@ -144,14 +151,23 @@ class Presence:
         if own != (said and said.state):
             self._hub.publish(EVERY_INSTANCE, Present(self._instance, [(user_id, own, clock.now().timestamp())]))
 
-    def _repeat(self) -> None:
-        states: list[tuple[UUID, str | None, float]] = [
-            (user_id, self._own_state(user_id), clock.now().timestamp()) for user_id in self._here
-        ]
-        if states:
-            self._hub.publish(EVERY_INSTANCE, Present(self._instance, states))
+    async def _repeat(self) -> None:
+        """Tell the other instances who is here, in portions: nobody here waits behind ten thousand people."""
+        people = list(self._here) if self._hub.has_others else []
+        for start in range(0, len(people), AT_ONCE):
+            at = clock.now().timestamp()
+            states: list[tuple[UUID, str | None, float]] = [
+                (user_id, self._own_state(user_id), at) for user_id in people[start : start + AT_ONCE]
+            ]
+            self._hub.publish_elsewhere(EVERY_INSTANCE, Present(self._instance, states))
+            await asyncio.sleep(0)
+
+    def _hear_hello(self, _: Hello) -> None:
+        self._is_asked = True
 
     def _apply(self, message: Present) -> None:
+        if message.instance != self._instance:
+            self._elsewhere.update(user_id for user_id, _, _ in message.states)
         for user_id, state, at in message.states:
             before = self._state(user_id)
             seen = self._everywhere.setdefault(user_id, {})
@@ -186,13 +202,23 @@ class Presence:
             self._here.pop(user_id, None)
         self._say(user_id)
 
-    def _expire(self) -> None:
+    def _end_grace(self) -> None:
         now = _now()
-        for connection_id, (user_id, until) in list(self._leaving.items()):
-            if until <= now:
-                del self._leaving[connection_id]
+        for user_id, leaving in list(self._leaving.items()):
+            for connection_id in [id_ for id_, until in leaving.items() if until <= now]:
+                del leaving[connection_id]
                 self._drop(user_id, connection_id)
-        for user_id, seen in list(self._everywhere.items()):
+            if not leaving:
+                self._leaving.pop(user_id, None)
+
+    def _expire(self) -> None:
+        """Forget what other instances have not repeated; what this one knows of its own people needs no repeating."""
+        now = _now()
+        for user_id in list(self._elsewhere):
+            seen = self._everywhere.get(user_id, {})
+            if not seen.keys() - {self._instance}:
+                self._elsewhere.discard(user_id)
+                continue
             late = [instance for instance, one in seen.items() if one.until <= now and instance != self._instance]
             if late:
                 before = self._state(user_id)

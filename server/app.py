@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import zoneinfo
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from server.adapters.bus_alone import AloneBus
 from server.adapters.bus_redis import RedisBus
 from server.adapters.passwords_argon2 import ArgonPasswords
 from server.core import db
-from server.core.actor import Actor
+from server.core.actor import SYSTEM
 from server.core.addresses import Proxies
 from server.core.config import Config
 from server.core.db import Database
@@ -114,9 +115,9 @@ async def build(config: Config) -> AsyncIterator[web.Application]:
 def last_seen_recorder(database: Database) -> RecordLastSeen:
     """Return how presence remembers when somebody was last online."""
 
-    async def record(user_id: UUID) -> None:
-        async with database.begin(Actor(user_id)) as tx:
-            await identity.record_last_seen(tx)
+    async def record(seen: Mapping[UUID, datetime]) -> None:
+        async with database.begin(SYSTEM) as tx:
+            await identity.record_last_seen(tx, seen)
 
     return record
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from uuid import UUID
 
 import msgspec
@@ -31,7 +32,7 @@ GRACE_SECONDS = 15.0
 LOOK_SECONDS = 2.0
 AT_ONCE = 500
 
-RecordLastSeen = Callable[[UUID], Awaitable[None]]
+RecordLastSeen = Callable[[Mapping[UUID, datetime]], Awaitable[None]]
 
 
 class PresenceState(StrEnum):
@@ -94,7 +95,9 @@ class Presence:
             self._drop(connection.me.id, connection_id)
 
     def set(self, connection: Connection, state: PresenceState) -> None:
-        """A person says on one device that they are active or idle."""
+        """A person says on one device that they are active or idle. One that is gone by now says nothing any more."""
+        if not connection.is_open:
+            return
         self._here.setdefault(connection.me.id, {})[connection.id] = state
         self._say(connection.me.id)
 
@@ -232,14 +235,20 @@ class Presence:
         for user_id in changed:
             now_present = self.of(user_id)
             self._hub.tell_here(presence_topic(user_id), self._changed, PresenceChanged([now_present]), at=clock.now())
-            if now_present.state is PresenceState.OFFLINE:
-                await self._remember(user_id)
+        gone = dict(islice(self._last_seen.items(), AT_ONCE))
+        if gone:
+            await self._remember(gone)
 
-    async def _remember(self, user_id: UUID) -> None:
+    async def _remember(self, gone: dict[UUID, datetime]) -> None:
+        """Hand over to the database when people were last seen; what it cannot take now is kept for the next time."""
         try:
-            await self._record_last_seen(user_id)
+            await self._record_last_seen(gone)
         except DomainError as away:
             log.warning("last_seen_not_recorded", code=away.case.code)
+            return
+        for user_id, at in gone.items():
+            if self._last_seen.get(user_id) == at:
+                del self._last_seen[user_id]
 
 
 def _now() -> float:

@@ -93,9 +93,17 @@ WHERE NOT EXISTS (
 );
 
 -- name: record_last_seen
+-- In the order of ids: every instance may record the same people at once.
 UPDATE users
-SET last_seen_at = :now
-WHERE id = :id;
+SET last_seen_at = seen.at
+FROM (
+  SELECT users.id, given.at
+  FROM unnest(:ids::uuid[], :moments::timestamptz[]) AS given (id, at)
+  JOIN users ON users.id = given.id
+  ORDER BY users.id
+  FOR NO KEY UPDATE OF users
+) AS seen
+WHERE users.id = seen.id AND (users.last_seen_at IS NULL OR users.last_seen_at < seen.at);
 
 -- name: delete_expired_sessions
 -- Refresh tokens that have expired: nobody can spend them, not even a thief. Carried by sessions_expires_at; SKIP LOCKED

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import UNSET
@@ -157,9 +158,9 @@ async def list_ended_sessions(tx: Tx, session_ids: list[UUID]) -> set[UUID]:
     return {session.family_id for session in ended}
 
 
-async def record_last_seen(tx: Tx) -> None:
-    """Remember when the asker was last online."""
-    await tx.run(identity.record_last_seen, id=tx.me.id, now=tx.now)
+async def record_last_seen(tx: Tx, seen: Mapping[UUID, datetime]) -> None:
+    """Remember when people were last online; an earlier moment than the known one changes nothing."""
+    await tx.run(identity.record_last_seen, ids=list(seen), moments=list(seen.values()))
 
 
 async def _user(tx: Tx, user_id: UUID) -> User:

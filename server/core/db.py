@@ -63,6 +63,10 @@ class Tx:
         self.journaled: list[tuple[UUID, Event]] = []
         self.queued = False
 
+    def on_behalf_of(self, me: Actor) -> Tx:
+        """Go on as somebody who has just proved who they are."""
+        return Tx(me, self.now, self._connection, is_single=self._is_single)
+
     async def one(
         self, type_: type[T], query: Query, /, *, raises: Mapping[str, Exception] | None = None, **arguments: Any
     ) -> T:

@@ -58,17 +58,19 @@ class TokenEntrance:
             raise DomainError(NOT_FOUND, f"There is no namespace {path[:40]}")
         given = validation.convert(auth if auth is not None else {}, SignIn)
         is_first = connection.id not in self._hub.connections
-        if given.token is not None:
-            await self.renew(connection, given.token)
-        elif is_first:
+        if given.token is None and is_first:
             raise DomainError(UNAUTHENTICATED, "Send `auth: {token}` with CONNECT")
-        if not is_first and path != "/":
+        is_news = given.token is not None and token_hash(given.token) != connection.token_hash
+        if not is_first and not is_news and path != "/":
             return None
-        async with connection.read() as tx:
-            user = await identity.show_me(tx)
+        async with self._database.read(connection.me) as tx:
+            if given.token is not None and is_news:
+                await self._identify(tx, connection, given.token)
+            mine = tx.on_behalf_of(connection.me)
+            user = await identity.show_me(mine)
             # A connection that is gone by now must not be taken in: nobody would ever let it go again.
             if is_first and connection.is_open:
-                await self._take_in(tx, connection)
+                await self._take_in(mine, connection)
         await self._hub.settled()  # whoever is in hears what is said from now on, wherever it is said
         return user
 
@@ -86,13 +88,13 @@ class TokenEntrance:
             raise
 
     async def renew(self, connection: Connection, token: str) -> None:
-        hashed = token_hash(token)
-        if hashed == connection.token_hash:
-            return
         async with self._database.read(ANONYMOUS) as tx:
-            me, claims = await identity.authenticate(tx, self._tokens, token)
+            await self._identify(tx, connection, token)
+
+    async def _identify(self, tx: Tx, connection: Connection, token: str) -> None:
+        me, claims = await identity.authenticate(tx, self._tokens, token)
         if connection.me.is_signed_in and me.id != connection.me.id:
             raise DomainError(FORBIDDEN, "This connection belongs to somebody else")
         connection.me = me
-        connection.token_hash = hashed
+        connection.token_hash = token_hash(token)
         connection.expires_at = connection.wheel.now + claims.exp - clock.now().timestamp()

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, overload
 
+from server.core.errors import DomainError
+
 T = TypeVar("T")
 
 PAUSE = 0.02
@@ -34,3 +36,17 @@ async def eventually(condition: Callable[[], Any], within: float = 5) -> Any:
             name = getattr(condition, "__name__", "the condition")
             raise disappointment or AssertionError(f"{name} did not come true within {within} s: {answer!r}")
         await asyncio.sleep(PAUSE)
+
+
+async def patiently(work: Callable[[], Coroutine[Any, Any, T]], within: float = 60) -> T:
+    """Do a piece of work, again when the server has no time for it just now: what every client of ours does."""
+
+    async def attempt() -> list[T]:
+        try:
+            return [await work()]
+        except DomainError as error:
+            assert not error.case.retryable, error.case.code
+            raise
+
+    (answer,) = await eventually(attempt, within)
+    return answer

@@ -132,7 +132,11 @@ class JsonFormat:
         head = self._head.match(message)
         if head is None:
             raise BadPacket("not a packet")
-        type_, namespace, id_ = head.groups()
+        type_, place, id_ = head.groups()
+        try:
+            namespace = place.decode() if place else "/"
+        except UnicodeDecodeError:
+            raise BadPacket("a namespace that is no text") from None
         rest = message[head.end() :]
         try:
             data = msgspec.json.decode(rest) if rest else None
@@ -140,7 +144,7 @@ class JsonFormat:
             if type_ != b"2" or not _is_half_a_pair(rest):
                 raise BadPacket("not JSON") from None
             data = UNREADABLE
-        return _checked(int(type_), namespace.decode() if namespace else "/", int(id_) if id_ else None, data)
+        return _checked(int(type_), namespace, int(id_) if id_ else None, data)
 
     def decode_binary(self, message: bytes) -> Packet:
         raise BadPacket(f"{len(message)} bytes attached to no event")

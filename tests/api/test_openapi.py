@@ -17,7 +17,7 @@ from tests.given import Given, Person
 from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = 30
+EXAMPLES = 20
 SEED = 1
 
 # Every check there is, and none left out.

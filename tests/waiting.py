@@ -45,7 +45,8 @@ async def patiently(work: Callable[[], Coroutine[Any, Any, T]], within: float = 
         try:
             return [await work()]
         except DomainError as error:
-            assert not error.case.retryable, error.case.code
+            if error.case.retryable:
+                raise AssertionError(error.case.code) from error
             raise
 
     (answer,) = await eventually(attempt, within)

@@ -57,9 +57,9 @@ class MessageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SyncQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a client stands: `conversation:<id>=<last seq>`, several with commas between."""
+    """Where a client stands: `conversation:<id>=<last seq>`, up to 85 with commas between; more do not fit a URL."""
 
-    cursors: Annotated[str, Meta(pattern=f"^({_CURSOR}(,{_CURSOR})*)?{END}", max_length=6000)] = ""
+    cursors: Annotated[str, Meta(pattern=f"^({_CURSOR}(,{_CURSOR}){{0,84}})?{END}")] = ""
     limit: Annotated[int, Meta(ge=1, le=300)] = 300
 
 

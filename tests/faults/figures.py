@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 IS_FULL = os.environ.get("FAULTS") == "full"
-SLACK = 1.0 if IS_FULL else 2.0
+SLACK = 1.0 if IS_FULL else 5.0
 T = TypeVar("T")
 BUILD = Path(__file__).parents[2] / "build"
 

@@ -23,7 +23,7 @@ Work = Callable[[Tx, Sequence[W]], Awaitable[Sequence[R | DomainError]]]
 LANES = 4
 LARGEST = 500
 SLOW_SECONDS = 0.1
-ALWAYS_TAKEN = 64
+ALWAYS_TAKEN = 16
 
 
 class GroupCommit(Generic[W, R]):

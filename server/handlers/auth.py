@@ -13,6 +13,6 @@ async def authenticate(services: Services, authorization: str) -> Actor:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise DomainError(UNAUTHENTICATED)
+    claims = identity.read_claims(services.tokens, token.strip())
     async with services.database.read(ANONYMOUS) as tx:
-        actor, _ = await identity.authenticate(tx, services.tokens, token.strip())
-    return actor
+        return await identity.authenticate(tx, claims)

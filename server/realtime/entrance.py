@@ -12,7 +12,7 @@ from server.core import clock, validation
 from server.core.actor import ANONYMOUS
 from server.core.db import Database, Tx
 from server.core.errors import FORBIDDEN, NOT_FOUND, UNAUTHENTICATED, DomainError
-from server.core.tokens import Tokens, token_hash
+from server.core.tokens import AccessClaims, Tokens, token_hash
 from server.domain.chat import actions as chat
 from server.domain.chat.rules import topic_of
 from server.domain.identity import actions as identity
@@ -63,9 +63,10 @@ class TokenEntrance:
         is_news = given.token is not None and token_hash(given.token) != connection.token_hash
         if not is_first and not is_news and path != "/":
             return None
+        claims = identity.read_claims(self._tokens, given.token) if given.token is not None and is_news else None
         async with self._database.read(connection.me) as tx:
-            if given.token is not None and is_news:
-                await self._identify(tx, connection, given.token)
+            if given.token is not None and claims is not None:
+                await self._identify(tx, connection, given.token, claims)
             mine = tx.on_behalf_of(connection.me)
             user = await identity.show_me(mine)
             # A connection that is gone by now must not be taken in: nobody would ever let it go again.
@@ -88,11 +89,12 @@ class TokenEntrance:
             raise
 
     async def renew(self, connection: Connection, token: str) -> None:
+        claims = identity.read_claims(self._tokens, token)
         async with self._database.read(ANONYMOUS) as tx:
-            await self._identify(tx, connection, token)
+            await self._identify(tx, connection, token, claims)
 
-    async def _identify(self, tx: Tx, connection: Connection, token: str) -> None:
-        me, claims = await identity.authenticate(tx, self._tokens, token)
+    async def _identify(self, tx: Tx, connection: Connection, token: str, claims: AccessClaims) -> None:
+        me = await identity.authenticate(tx, claims)
         if connection.me.is_signed_in and me.id != connection.me.id:
             raise DomainError(FORBIDDEN, "This connection belongs to somebody else")
         connection.me = me

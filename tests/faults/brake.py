@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 
-PERIOD = 0.01
+PERIOD = 0.02
 
 
 def brake(pid: int, share: float) -> None:

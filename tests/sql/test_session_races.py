@@ -40,7 +40,7 @@ async def logout(database: Database, person: Person) -> None:
 async def is_signed_in(database: Database, access_token: str) -> bool:
     try:
         async with database.read(ANONYMOUS) as tx:
-            await identity.authenticate(tx, TOKENS, access_token)
+            await identity.authenticate(tx, identity.read_claims(TOKENS, access_token))
     except DomainError:
         return False
     return True

@@ -111,18 +111,22 @@ async def logout(tx: Tx) -> None:
         await _revoke(tx, tx.me.session_id, tx.me.id, "logout")
 
 
-async def authenticate(tx: Tx, tokens: Tokens, access_token: str) -> tuple[Actor, AccessClaims]:
-    """Tell whom an access token stands for, or raise why it stands for nobody."""
+def read_claims(tokens: Tokens, access_token: str) -> AccessClaims:
+    """Read an access token, or raise why it is not to be trusted; asks no database."""
     try:
-        claims = tokens.read_access(access_token)
+        return tokens.read_access(access_token)
     except ExpiredToken:
         raise DomainError(TOKEN_EXPIRED) from None
     except BadToken:
         raise DomainError(TOKEN_INVALID) from None
+
+
+async def authenticate(tx: Tx, claims: AccessClaims) -> Actor:
+    """Tell whom an access token stands for, or raise that its session has ended."""
     row = await tx.maybe(ActorRow, identity.select_actor, user_id=claims.id, session_id=claims.sid)
     if row is None:
         raise DomainError(SESSION_ENDED)
-    return row.actor(claims.sid), claims
+    return row.actor(claims.sid)
 
 
 async def show_me(tx: Tx) -> User:

@@ -23,7 +23,7 @@ Work = Callable[[Tx, Sequence[W]], Awaitable[Sequence[R | DomainError]]]
 LANES = 4
 LARGEST = 500
 SLOW_SECONDS = 0.1
-ALWAYS_TAKEN = 16
+ALWAYS_TAKEN = 32
 
 
 class GroupCommit(Generic[W, R]):
@@ -45,7 +45,6 @@ class Lane(Generic[W, R]):
         self._database = database
         self._work = work
         self._waiting: deque[tuple[W, asyncio.Future[R], float]] = deque()
-        self._under_way = 0
         self._last_group = (0, 0.0)
         self._wanted = asyncio.Event()
 
@@ -64,8 +63,9 @@ class Lane(Generic[W, R]):
         if self._waiting and now - self._waiting[0][2] > LONGEST_QUEUE_SECONDS:
             return True
         size, seconds = self._last_group
-        ahead = self._under_way + len(self._waiting)
-        return seconds > SLOW_SECONDS and ahead >= max(ALWAYS_TAKEN, size * LONGEST_QUEUE_SECONDS / seconds)
+        return seconds > SLOW_SECONDS and len(self._waiting) >= max(
+            ALWAYS_TAKEN, size * LONGEST_QUEUE_SECONDS / seconds
+        )
 
     async def run(self) -> None:
         """Commit group after group until cancelled; then nobody is left waiting."""
@@ -75,12 +75,11 @@ class Lane(Generic[W, R]):
                 await self._wanted.wait()
                 self._wanted.clear()
                 while self._waiting:
-                    began = self._waiting[0][2]
-                    self._under_way = min(len(self._waiting), LARGEST)
-                    group = [self._waiting.popleft()[:2] for _ in range(self._under_way)]
+                    began = asyncio.get_running_loop().time()
+                    count = min(len(self._waiting), LARGEST)
+                    group = [self._waiting.popleft()[:2] for _ in range(count)]
                     await self._commit(group)
-                    self._last_group = (self._under_way, asyncio.get_running_loop().time() - began)
-                    self._under_way = 0
+                    self._last_group = (count, asyncio.get_running_loop().time() - began)
         finally:
             for _, answer in (*group, *(waiting[:2] for waiting in self._waiting)):
                 answer.cancel()  # those that are done stay as they are

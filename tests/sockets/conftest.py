@@ -1,4 +1,4 @@
-"""A second instance on the same databases, devices to open, and an eye on the log."""
+"""Two people, a second instance on the same databases, devices to open, and an eye on the log."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -8,7 +8,8 @@ import pytest
 import structlog
 
 from server.core.config import Config
-from tests.given import Person
+from server.domain.chat.models import Conversation
+from tests.given import Given, Person
 from tests.servers import Server, Servers
 from tests.sockets.device import Device, opened
 
@@ -45,3 +46,21 @@ def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     # What nobody retrieved is found when memory is swept, in whatever test that is.
     own = [record for record in records if "was never retrieved" not in record.getMessage()]
     assert not [record.getMessage() for record in own if record.exc_info]
+
+
+@pytest.fixture
+async def cleo(given: Given) -> Person:
+    """Return somebody who trains with Tara."""
+    return await given.a_client("Cleo Client")
+
+
+@pytest.fixture
+async def tara(given: Given) -> Person:
+    """Return a trainer."""
+    return await given.a_trainer("Tara Trainer")
+
+
+@pytest.fixture
+async def talk(given: Given, cleo: Person, tara: Person) -> Conversation:
+    """Return what Cleo and Tara say to each other: nothing yet."""
+    return await given.a_conversation(cleo, tara)

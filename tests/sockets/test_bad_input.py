@@ -17,11 +17,6 @@ GOOD = {"conversation_id": SOME_ID, "client_id": SOME_ID, "text": "Hello"}
 
 
 @pytest.fixture
-async def cleo(given: Given) -> Person:
-    return await given.a_client("Cleo Client")
-
-
-@pytest.fixture
 async def device(open_device: OpenDevice, cleo: Person) -> Device:
     return await open_device(cleo)
 

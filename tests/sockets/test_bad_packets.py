@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from tests.given import Given, Person
+from tests.given import Person
 from tests.servers import Server
 from tests.sockets.conftest import OpenDevice
 from tests.sockets.wire import Wire, wired
@@ -32,11 +32,6 @@ NONSENSE: dict[str, str | bytes] = {
     "attachments without number": "45x-" + SYNC,
     "more attachments than anybody may hold": "45999999999-" + SYNC,
 }
-
-
-@pytest.fixture
-async def cleo(given: Given) -> Person:
-    return await given.a_client("Cleo Client")
 
 
 async def still_serves(wire: Wire) -> bool:

@@ -20,11 +20,6 @@ COMMANDS: dict[str, dict[str, object]] = {
 
 
 @pytest.fixture
-async def tara(given: Given) -> Person:
-    return await given.a_trainer("Tara Trainer")
-
-
-@pytest.fixture
 async def talk(given: Given, tara: Person) -> Conversation:
     """Return a conversation of two people, with one message that is unread."""
     cleo = await given.a_client("Cleo Client")

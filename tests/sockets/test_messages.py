@@ -3,29 +3,12 @@
 import asyncio
 from uuid import uuid4
 
-import pytest
-
 from server.core.ids import new_id
 from server.domain.chat.models import Conversation
 from tests.given import Given, Person
 from tests.servers import Server
 from tests.sockets.conftest import OpenDevice
 from tests.sockets.device import Json
-
-
-@pytest.fixture
-async def cleo(given: Given) -> Person:
-    return await given.a_client("Cleo Client")
-
-
-@pytest.fixture
-async def tara(given: Given) -> Person:
-    return await given.a_trainer("Tara Trainer")
-
-
-@pytest.fixture
-async def talk(given: Given, cleo: Person, tara: Person) -> Conversation:
-    return await given.a_conversation(cleo, tara)
 
 
 async def test_everybody_hears_a_message_on_every_device_of_every_instance(

@@ -13,11 +13,6 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-async def cleo(given: Given) -> Person:
-    return await given.a_client("Cleo Client")
-
-
-@pytest.fixture
 async def tara(given: Given, cleo: Person) -> Person:
     """Return somebody who shares a conversation with Cleo."""
     tara = await given.a_trainer("Tara Trainer")

@@ -13,16 +13,6 @@ from tests.sockets.device import Device, Json
 
 
 @pytest.fixture
-async def cleo(given: Given) -> Person:
-    return await given.a_client("Cleo Client")
-
-
-@pytest.fixture
-async def tara(given: Given) -> Person:
-    return await given.a_trainer("Tara Trainer")
-
-
-@pytest.fixture
 async def talk(given: Given, cleo: Person, tara: Person) -> Conversation:
     """Return a conversation of five messages."""
     talk = await given.a_conversation(cleo, tara)

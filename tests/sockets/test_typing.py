@@ -4,29 +4,12 @@ import asyncio
 from itertools import groupby
 from uuid import UUID
 
-import pytest
-
 from server.domain.chat.models import Conversation
 from tests.given import Given, Person
 from tests.servers import Server
 from tests.sockets.conftest import OpenDevice
 from tests.sockets.device import Device
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def cleo(given: Given) -> Person:
-    return await given.a_client("Cleo Client")
-
-
-@pytest.fixture
-async def tara(given: Given) -> Person:
-    return await given.a_trainer("Tara Trainer")
-
-
-@pytest.fixture
-async def talk(given: Given, cleo: Person, tara: Person) -> Conversation:
-    return await given.a_conversation(cleo, tara)
 
 
 def typists(device: Device, conversation_id: UUID, but: Person) -> list[list[str]]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from server.core import logs
 
@@ -23,3 +24,4 @@ def printed() -> Iterator[io.StringIO]:
     yield out
     root.handlers = handlers
     root.setLevel(level)
+    structlog.reset_defaults()

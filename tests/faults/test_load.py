@@ -167,6 +167,7 @@ async def open_loop(crowd: Crowd, rate: float, seconds: float) -> tuple[float, f
     """Send at a rate, whatever becomes of it; return what was offered and acked in time in a second, and the rest."""
     outcomes: Counter[str] = Counter()
     waits: list[float] = []
+    refusals: list[float] = []
 
     async def send(member: Member) -> None:
         began = time.monotonic()
@@ -174,6 +175,7 @@ async def open_loop(crowd: Crowd, rate: float, seconds: float) -> tuple[float, f
             await crowd.try_socket(member, str(new_id()), "More than you can")
         except RefusedError as refused:
             outcomes[refused.code] += 1
+            refusals.append(time.monotonic() - began)
         except (LostError, TimeoutError) as lost:
             outcomes[type(lost).__name__] += 1
         else:
@@ -181,10 +183,14 @@ async def open_loop(crowd: Crowd, rate: float, seconds: float) -> tuple[float, f
             outcomes["acked" if waits[-1] <= GOOD_SECONDS else "late"] += 1
 
     begun, sent = time.monotonic(), 0
+    lags: list[float] = []
     async with asyncio.TaskGroup() as tasks:
         while (now := time.monotonic()) < begun + seconds:
             for _ in range(int((now - begun) * rate) - sent):
                 tasks.create_task(send(crowd.members[sent % len(crowd.members)]))
                 sent += 1
+            was = time.monotonic()
             await asyncio.sleep(0.005)
+            lags.append(time.monotonic() - was - 0.005)
+    print("REFUSALS", percentile(refusals, 0.5), percentile(refusals, 0.99), "LAG", max(lags), sum(lags) / len(lags))
     return sent / seconds, outcomes["acked"] / seconds, outcomes, waits

@@ -28,20 +28,20 @@ Told = list[tuple[UUID, Event]]
 
 
 class OutsideWorld:
-    """The `World` port, for effects that need nothing of it: remembers what other programs would hear."""
+    """The `World` port: remembers what other programs would hear. The effects of these tests use nothing else of it."""
 
     def __init__(self) -> None:
         self.published: list[EventEnvelope] = []
 
     @property
     def live(self) -> Live:
-        raise NotImplementedError
+        raise AssertionError("an effect of these tests tells nobody")
 
     def begin(self, me: Actor = SYSTEM) -> AbstractAsyncContextManager[Tx]:
-        raise NotImplementedError
+        raise AssertionError(f"no effect of these tests writes, not even as {me.id}")
 
     def read(self, user_id: UUID) -> AbstractAsyncContextManager[Tx]:
-        raise NotImplementedError
+        raise AssertionError(f"no effect of these tests looks, not even as {user_id}")
 
     def publish(self, event: EventEnvelope) -> None:
         self.published.append(event)
